@@ -1,0 +1,34 @@
+"""The errors that xgrad raises. Each message says what was asked, what was found and what to do."""
+
+from __future__ import annotations
+
+
+class XgradError(ValueError):
+    """A call that cannot be carried out as asked; raised before any data are read."""
+
+
+class CoordinateError(XgradError):
+    """A coordinate, spacing or unit with which no derivative can be formed."""
+
+
+class InputError(XgradError):
+    """An input file that cannot be read, or that is damaged."""
+
+
+class TargetError(XgradError):
+    """An output that exists already, or that is one of the inputs."""
+
+
+class StorageError(XgradError):
+    """Reading or writing failed: no space left, or an I/O error."""
+
+
+class ChangedInputError(XgradError):
+    """An input changed while it was being read."""
+
+
+class MissingExtraError(ImportError):
+    """An optional dependency is not installed; the message names the extra to install."""
+
+    def __init__(self, need: str, extra: str) -> None:
+        super().__init__(f"{need} needs an optional dependency: pip install 'xgrad[{extra}]'")
