@@ -1,7 +1,7 @@
 """One block in memory: all its partial derivatives in one pass.
 
-The block is walked in slabs that fit into the cache; on each slab the kernel runs along every axis before the next is touched.
-Results do not depend on where slabs or blocks begin.
+The block is walked in slabs that fit into the cache; on each slab the kernel runs along every axis before
+the next is touched. Results do not depend on where slabs or blocks begin.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
 
 from . import kernels
 from .kernels.stencils import Rows
@@ -54,7 +55,9 @@ def result_dtype(data: Array) -> Any:
     return data.dtype if xp.isdtype(data.dtype, ("real floating", "complex floating")) else xp.float64
 
 
-def run(block: Array, sections: Sequence[Section], halos: Sequence[Halo], *, dtype: Any, gaps: bool) -> tuple[Array, ...]:
+def run(
+    block: Array, sections: Sequence[Section], halos: Sequence[Halo], *, dtype: Any, gaps: bool
+) -> tuple[Array, ...]:
     """Return the derivative of a block along each section's axis.
 
     Parameters
@@ -64,8 +67,8 @@ def run(block: Array, sections: Sequence[Section], halos: Sequence[Halo], *, dty
     sections : sequence of Section
         The axes, and the stencils along them.
     halos : sequence of (before, after)
-        For each section the neighbouring rows below and above in ascending order: arrays, stored like the block, that follow
-        each other in ascending order.
+        For each section the neighbouring rows below and above in ascending order: arrays, stored like the
+        block, that follow each other in ascending order.
     dtype : dtype
         Dtype of the results; arithmetic is done in at least float64.
     gaps : bool
@@ -78,12 +81,14 @@ def run(block: Array, sections: Sequence[Section], halos: Sequence[Halo], *, dty
     """
     if isinstance(block, np.ndarray):
         block = _plain(block, dtype)
-        halos = [tuple([_plain(piece, dtype) for piece in side] for side in halo) for halo in halos]  # type: ignore[misc]
+        halos = [([_plain(p, dtype) for p in low], [_plain(p, dtype) for p in high]) for low, high in halos]
         if block.dtype.kind in "mM":
             return _run_times(block, sections, halos, gaps)
     compiled = kernels.compiled_for(block)
     if compiled is None:
-        return tuple(_run_portable(block, s, halo, dtype, gaps) for s, halo in zip(sections, halos, strict=True))
+        return tuple(
+            _run_portable(block, s, halo, dtype, gaps) for s, halo in zip(sections, halos, strict=True)
+        )
     outs = tuple(np.empty_like(block, dtype=dtype) for _ in sections)
     reach = max(section.rows.gaps.reach for section in sections)
     for axis, first, stop in _slabs(block, dtype.itemsize):
@@ -94,7 +99,9 @@ def run(block: Array, sections: Sequence[Section], halos: Sequence[Halo], *, dty
             cut = (slice(None),) if section.axis == axis else slab
             sides.append(([piece[cut] for piece in before], [piece[cut] for piece in after]))
             near += [*sides[-1][0], *sides[-1][1]]
-        mend = gaps and block.dtype.kind in "fc" and any(compiled.holes(_native(part, dtype)) for part in near)
+        mend = (
+            gaps and block.dtype.kind in "fc" and any(compiled.holes(_native(part, dtype)) for part in near)
+        )
         for section, halo, out in zip(sections, sides, outs, strict=True):
             if section.axis == axis:
                 _fill(compiled, section, block, halo, out, (first, stop), mend)
@@ -103,18 +110,18 @@ def run(block: Array, sections: Sequence[Section], halos: Sequence[Halo], *, dty
     return outs
 
 
-def _plain(array: np.ndarray[Any, Any], dtype: Any) -> np.ndarray[Any, Any]:
+def _plain(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
     """Return a plain array in which NaN stands for masked values."""
     if isinstance(array, np.ma.MaskedArray):
         missing = "NaT" if array.dtype.kind in "mM" else np.nan
         kept = array if array.dtype.kind in "fcmM" else array.astype(dtype)
-        return np.asarray(kept.filled(missing))
+        return np.asarray(np.ma.filled(kept, missing))
     if array.dtype.kind in "mM":
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
     return np.asarray(array)
 
 
-def _slabs(block: np.ndarray[Any, Any], itemsize: int) -> Iterator[tuple[int, int, int]]:
+def _slabs(block: NDArray[Any], itemsize: int) -> Iterator[tuple[int, int, int]]:
     """Cut a block along its slowest axis in memory, as (axis, first, stop)."""
     if not block.size:
         return
@@ -140,7 +147,7 @@ def _ascending(array: Array, section: Section) -> Array:
 def _fill(
     compiled: Any, section: Section, block: Array, halo: Halo, out: Array, stored: tuple[int, int], mend: bool
 ) -> None:
-    """Write the results of the stored rows `stored[0]` to `stored[1] - 1`; only rows near the block's ends need a copy."""
+    """Write the results of a range of stored rows; only rows near the block's ends need a copy."""
     axis, rows, reach = section.axis, section.rows, section.rows.gaps.reach
     first, stop = (rows.size - stored[1], rows.size - stored[0]) if section.descending else stored
     out = _ascending(out, section)
@@ -157,7 +164,7 @@ def _fill(
 
 
 def _window(section: Section, block: Array, halo: Halo, first: int, stop: int) -> Array:
-    """Return ascending rows `first` to `stop - 1` of a block and its halo, counted from the block's first row."""
+    """Return ascending rows `first` to `stop - 1` of a block and its halo; its own begin at 0."""
     axis = section.axis
     own = _ascending(block, section)[_between(axis, 0, section.own)]
     if first >= 0 and stop <= section.own:
@@ -173,8 +180,8 @@ def _window(section: Section, block: Array, halo: Halo, first: int, stop: int) -
     return kept[0] if len(kept) == 1 else xp.concat(kept, axis=axis)
 
 
-def _native(array: np.ndarray[Any, Any], dtype: Any) -> np.ndarray[Any, Any]:
-    """Return floats that the compiled kernels read in place; complex numbers become a last axis of two floats."""
+def _native(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """Return floats that the compiled kernels read in place; complex numbers become two along a last axis."""
     if array.dtype != dtype or not array.dtype.isnative or not array.flags.aligned:
         array = array.astype(dtype)
     if any(stride % (array.itemsize // (2 if dtype.kind == "c" else 1)) for stride in array.strides):
@@ -182,13 +189,13 @@ def _native(array: np.ndarray[Any, Any], dtype: Any) -> np.ndarray[Any, Any]:
     return _pairs(array) if dtype.kind == "c" else array
 
 
-def _pairs(array: np.ndarray[Any, Any], writeable: bool = False) -> np.ndarray[Any, Any]:
+def _pairs(array: NDArray[Any], writeable: bool = False) -> NDArray[Any]:
     """View complex numbers as a last axis of real and imaginary part."""
     half = array.itemsize // 2
     return as_strided(array.real, (*array.shape, 2), (*array.strides, half), writeable=writeable)
 
 
-def _unite(pairs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _unite(pairs: NDArray[Any]) -> NDArray[Any]:
     """Make both parts of a complex number missing where one is."""
     return np.where(np.isnan(pairs).any(axis=-1, keepdims=True), pairs.dtype.type(np.nan), pairs)
 
@@ -203,30 +210,32 @@ def _run_portable(block: Array, section: Section, halo: Halo, dtype: Any, gaps: 
     return _ascending(result, section)
 
 
-def _run_times(block: Array, sections: Sequence[Section], halos: Sequence[Halo], gaps: bool) -> tuple[Array, ...]:
-    """Return derivatives of dates and durations in seconds: of the whole seconds plus of the remainders, each exact."""
+def _run_times(
+    block: Array, sections: Sequence[Section], halos: Sequence[Halo], gaps: bool
+) -> tuple[Array, ...]:
+    """Return derivatives of times in seconds: of the whole seconds plus of the remainders, each exact."""
     seconds = np.dtype(np.float64)
     parts = []
     for split in (_whole_seconds, _remainders):
-        sides = [tuple([split(piece) for piece in side] for side in halo) for halo in halos]
-        parts.append(run(split(block), sections, sides, dtype=seconds, gaps=gaps))  # type: ignore[arg-type]
+        sides = [([split(piece) for piece in low], [split(piece) for piece in high]) for low, high in halos]
+        parts.append(run(split(block), sections, sides, dtype=seconds, gaps=gaps))
     return tuple(whole + rest for whole, rest in zip(*parts, strict=True))
 
 
-def _whole_seconds(times: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _whole_seconds(times: NDArray[Any]) -> NDArray[Any]:
     """Return whole seconds, rounded down; NaN for NaT."""
-    whole = np.floor_divide(times.view("i8"), _ticks(times)).astype(np.float64)
+    whole: NDArray[np.float64] = np.floor_divide(times.view("i8"), _ticks(times)).astype(np.float64)
     whole[np.isnat(times)] = np.nan
     return whole
 
 
-def _remainders(times: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _remainders(times: NDArray[Any]) -> NDArray[Any]:
     """Return what `_whole_seconds` leaves, 0 <= remainder < 1."""
-    rest = np.remainder(times.view("i8"), _ticks(times)) / _ticks(times)
+    rest: NDArray[np.float64] = np.remainder(times.view("i8"), _ticks(times)) / _ticks(times)
     rest[np.isnat(times)] = np.nan
     return rest
 
 
-def _ticks(times: np.ndarray[Any, Any]) -> int:
+def _ticks(times: NDArray[Any]) -> int:
     """Ticks of a second; xarray stores s, ms, us or ns."""
-    return int(np.timedelta64(1, "s") / np.timedelta64(1, np.datetime_data(times.dtype)[0]))
+    return {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[np.datetime_data(times.dtype)[0]]

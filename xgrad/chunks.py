@@ -1,8 +1,8 @@
 """Derivatives of chunked arrays: the only module that builds Dask graphs.
 
-Each chunk is cut once into the thin slabs that its neighbours read (one task), and each chunk with its neighbours' slabs gives
-all derivatives at once (one task). Chunks thinner than a stencil are served by slabs of further neighbours; the chunks of the
-result are those of the input, and nothing is rechunked.
+Each chunk is cut once into the thin slabs that its neighbours read (one task), and each chunk with its
+neighbours' slabs gives all derivatives at once (one task). Chunks thinner than a stencil are served by
+slabs of further neighbours; the chunks of the result are those of the input, and nothing is rechunked.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import blocks
 from .schemes import Scheme
@@ -59,7 +60,7 @@ class _Piece:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Link:
-    """What one chunk needs along one axis: its section, and the pieces before and after it in ascending order."""
+    """What one chunk needs along one axis: its section and the pieces around it, in ascending order."""
 
     section: blocks.Section
     before: tuple[_Piece, ...]
@@ -94,11 +95,13 @@ def partials(data: Array, wanted: Sequence[Partial], *, gaps: bool, dtype: Any =
     if is_chunked(data):
         return _lazy(data, tuple(wanted), gaps and _may_have_gaps(data), dtype)
     links = [_links(partial, (partial.size,), gaps)[0] for partial in wanted]
-    halos = [
-        tuple([_cut(data, link.section.axis, piece) for piece in side] for side in (link.before, link.after))
-        for link in links
-    ]
-    return blocks.run(data, [link.section for link in links], halos, dtype=dtype, gaps=gaps)  # type: ignore[arg-type]
+    halos = []
+    for link in links:
+        before, after = (
+            [_cut(data, link.section.axis, p) for p in side] for side in (link.before, link.after)
+        )
+        halos.append((before, after))
+    return blocks.run(data, [link.section for link in links], halos, dtype=dtype, gaps=gaps)
 
 
 def _may_have_gaps(data: Array) -> bool:
@@ -117,14 +120,15 @@ def _links(partial: Partial, chunks: tuple[int, ...], gaps: bool) -> list[_Link]
         low, high = scheme.reads(first, stop, gaps)
         rows = scheme.rows(first, stop, low, high)
         before, after = (
-            tuple(_pieces(a, b, ends, size, partial.descending)) for a, b in ((low, first), (first + own, high))
+            tuple(_pieces(a, b, ends, size, partial.descending))
+            for a, b in ((low, first), (first + own, high))
         )
         links.append(_Link(blocks.Section(partial.axis, partial.descending, own, rows), before, after))
     return links[::-1] if partial.descending else links
 
 
-def _pieces(low: int, high: int, ends: np.ndarray[Any, Any], size: int, descending: bool) -> Iterator[_Piece]:
-    """Find the stored pieces of chunks that hold rows `low` to `high - 1`; rows count on around a ring of `size` points."""
+def _pieces(low: int, high: int, ends: NDArray[Any], size: int, descending: bool) -> Iterator[_Piece]:
+    """Find the stored pieces of chunks that hold rows `low` to `high - 1` of a line of `size` points."""
     while low < high:
         row = low % size
         chunk = int(np.searchsorted(ends, row, side="right")) - 1
@@ -163,14 +167,21 @@ def _lazy(data: Array, wanted: tuple[Partial, ...], gaps: bool, dtype: Any) -> t
         )
         if cuts:
             tasks[slabs, *place] = Task((slabs, *place), _export, TaskRef((data.name, *place)), cuts)
-        sources = {
+        sources: dict[Any, None] = {
             (slabs, *place[: link.section.axis], piece.chunk, *place[link.section.axis + 1 :]): None
             for link in here
             for piece in (*link.before, *link.after)
             if piece.chunk != place[link.section.axis]
         }
         tasks[name, *place] = Task(
-            (name, *place), _chunk, TaskRef((data.name, *place)), place, tuple(here), dtype, gaps, *map(TaskRef, sources)
+            (name, *place),
+            _chunk,
+            TaskRef((data.name, *place)),
+            place,
+            tuple(here),
+            dtype,
+            gaps,
+            *(TaskRef(key) for key in sources),
         )
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=[data])
     meta = _meta(data, dtype)
@@ -179,7 +190,7 @@ def _lazy(data: Array, wanted: tuple[Partial, ...], gaps: bool, dtype: Any) -> t
     arrays = []
     for index, partial in enumerate(wanted):
         part = f"xgrad-d{partial.axis}-{token}"
-        pick = {
+        pick: dict[Any, Any] = {
             (part, *place): Task((part, *place), operator.getitem, TaskRef((name, *place)), index)
             for place in itertools.product(*map(range, data.numblocks))
         }

@@ -1,8 +1,9 @@
 """Finite difference schemes as data: positions along a line -> the stencil of every row.
 
-A *line* is one axis in ascending order; its rows are its points. A `Stencil` holds the taps and weights of one row or of many
-rows of the same shape; a `Scheme` holds all stencils of a line, and `Scheme.rows` cuts out what a block of rows needs.
-Weights are Fornberg's on local offsets, so a row's weights depend on nothing but its own taps.
+A *line* is one axis in ascending order; its rows are its points. A `Stencil` holds the taps and weights of
+one row or of many rows of the same shape; a `Scheme` holds all stencils of a line, and `Scheme.rows` cuts
+out what a block of rows needs. Weights are Fornberg's on local offsets, so a row's weights depend on
+nothing but its own taps.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class Scheme:
     period : float
         Length of the ring, 0.0 for an open line.
     interior : Stencil or None
-        Centred stencil, one column for all rows where the line is uniform, else one for each row from `half` on (ring: from 0).
+        Centred stencil, one column for all rows where the line is uniform, else one for each row from
+        `half` on (ring: from 0).
     edges : dict of int to Stencil
         Stencils of the rows near open ends.
     """
@@ -74,7 +76,7 @@ class Scheme:
         return self.period > 0
 
     def reads(self, first: int, stop: int, gaps: bool) -> tuple[int, int]:
-        """Rows that the results at rows `first` to `stop - 1` read, as (first, stop); rows off a ring's ends count on."""
+        """Rows that the results of rows `first` to `stop - 1` read, as (first, stop); a ring counts on."""
         if gaps:
             low, high = first - self._gaps.reach, stop + self._gaps.reach
             return (low, high) if self.ring else (max(low, 0), min(high, self.size))
@@ -84,7 +86,7 @@ class Scheme:
         return low, high
 
     def rows(self, first: int, stop: int, low: int, high: int) -> Rows:
-        """Stencils of rows `first` to `stop - 1`, for data that begin at row `low` and end before row `high`."""
+        """Stencils of rows `first` to `stop - 1`, for input that holds rows `low` to `high - 1`."""
         gaps = self._gaps
         if gaps.points is not None:
             turns, index = np.divmod(np.arange(low, high), self.size)

@@ -1,9 +1,10 @@
 """The compiled kernels (Numba): float32 and float64 in any memory layout, without copies.
 
-Every kernel sees data as flat memory with a first element and strides, so that transposed, strided and reversed arrays need no
-copy; dimensions that lie behind each other in memory are merged, and loops run in memory order. Indices are unsigned: signed
-ones bring a wrap-around test that keeps loops from being vectorised. Nothing is fused or reordered (no fastmath), so a point's
-result depends on its taps alone, not on where its block begins.
+Every kernel sees data as flat memory with a first element and strides, so that transposed, strided and
+reversed arrays need no copy; dimensions that lie behind each other in memory are merged, and loops run in
+memory order. Indices are unsigned: signed ones bring a wrap-around test that keeps loops from being
+vectorised. Nothing is fused or reordered (no fastmath), so a point's result depends on its taps alone, not
+on where its block begins.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def _antisymmetric(half: int) -> Callable[..., None]:
 
 @cache
 def _symmetric(half: int) -> Callable[..., None]:
-    """Make the kernel of ``sum_k w_k ((f_{i+k} - f_i) + (f_{i-k} - f_i))``, its loop over the taps unrolled."""
+    """Make the kernel of ``sum_k w_k ((f_{i+k} - f_i) + (f_{i-k} - f_i))``, the loop over k unrolled."""
 
     @njit(**_OPTIONS)
     def symmetric(x, x0, out, o0, outer, n, xn, on, m, xm, om, w):  # type: ignore[no-untyped-def]
@@ -88,7 +89,7 @@ def _symmetric(half: int) -> Callable[..., None]:
 
 @cache
 def _centred(half: int) -> Callable[..., None]:
-    """Make the kernel of ``sum_k (w_k (f_{i+k} - f_i) + w_-k (f_{i-k} - f_i))`` with weights of each row's own."""
+    """Make the kernel of ``sum_k (w_k (f_{i+k} - f_i) + w_-k (f_{i-k} - f_i))``, weights by row."""
 
     @njit(**_OPTIONS)
     def centred(x, x0, out, o0, outer, n, xn, on, m, xm, om, w):  # type: ignore[no-untyped-def]
@@ -101,7 +102,10 @@ def _centred(half: int) -> Callable[..., None]:
                     for k in range(1, half + 1):
                         above = np.float64(x[np.uintp(xt + (j + k) * xn)]) - here
                         below = np.float64(x[np.uintp(xt + (j - k) * xn)]) - here
-                        total += w[np.uintp(half + k), np.uintp(j)] * above + w[np.uintp(half - k), np.uintp(j)] * below
+                        total += (
+                            w[np.uintp(half + k), np.uintp(j)] * above
+                            + w[np.uintp(half - k), np.uintp(j)] * below
+                        )
                     out[np.uintp(ot + j * on)] = total
             else:
                 for j in range(n):
@@ -112,7 +116,10 @@ def _centred(half: int) -> Callable[..., None]:
                         for k in range(1, half + 1):
                             above = np.float64(x[np.uintp(xj + k * xn + i * xm)]) - here
                             below = np.float64(x[np.uintp(xj - k * xn + i * xm)]) - here
-                            total += w[np.uintp(half + k), np.uintp(j)] * above + w[np.uintp(half - k), np.uintp(j)] * below
+                            total += (
+                                w[np.uintp(half + k), np.uintp(j)] * above
+                                + w[np.uintp(half - k), np.uintp(j)] * below
+                            )
                         out[np.uintp(oj + i * om)] = total
 
     return centred  # type: ignore[no-any-return]
@@ -140,7 +147,7 @@ def _place(outer, t, x0, o0):  # type: ignore[no-untyped-def]
 
 @njit(**_OPTIONS)
 def _taps(x, xi, xn, w, column, start, taps):  # type: ignore[no-untyped-def]
-    """One result of a one-sided stencil: outward from the point, below and above in pairs; weights of 0 are not read."""
+    """One result of a one-sided stencil: pairs outward from the point; taps of weight 0 are not read."""
     here = np.float64(x[np.uintp(xi)])
     total = 0.0
     for k in range(1, max(-start, start + taps - 1) + 1):
@@ -167,11 +174,14 @@ def _one_sided(x, x0, out, o0, outer, n, xn, on, m, xm, om, w, start):  # type: 
 
 
 @njit(**_OPTIONS)
-def _mend(x, x0, out, o0, outer, n, xn, on, m, xm, om, before, after, scheme, w, points, period, factor):  # type: ignore[no-untyped-def]
+def _mend(  # type: ignore[no-untyped-def]
+    x, x0, out, o0, outer, n, xn, on, m, xm, om, before, after, scheme, w, points, period, factor
+):
     """Give each point next to missing values the widest stencil inside its run of valid points.
 
-    The plain stencils have run: what they made finite at a valid point stands. `before` and `after` rows of halo lie around
-    the n rows. `scheme` is (derivative order, half, edge width, taps below in an edge stencil).
+    The plain stencils have run: what they made finite at a valid point stands. `before` and `after` rows of
+    halo lie around the n rows. `scheme` is (derivative order, half, edge width, taps below in an edge
+    stencil).
     """
     order, half, edge, left = scheme
     reach = max(half, edge - 1)
@@ -194,7 +204,9 @@ def _mend(x, x0, out, o0, outer, n, xn, on, m, xm, om, before, after, scheme, w,
                 below, above = 0, 0
                 while below < min(reach, before + j) and not np.isnan(x[np.uintp(xi - (below + 1) * xn)]):
                     below += 1
-                while above < min(reach, after + n - 1 - j) and not np.isnan(x[np.uintp(xi + (above + 1) * xn)]):
+                while above < min(reach, after + n - 1 - j) and not np.isnan(
+                    x[np.uintp(xi + (above + 1) * xn)]
+                ):
                     above += 1
                 if below >= half and above >= half:
                     continue
@@ -207,7 +219,9 @@ def _mend(x, x0, out, o0, outer, n, xn, on, m, xm, om, before, after, scheme, w,
                     variant += j * variants
                     if not known[variant]:
                         known[variant] = True
-                        w[variant, :width] = _run_weights(points, before + j, below, width, order, period, factor)
+                        w[variant, :width] = _run_weights(
+                            points, before + j, below, width, order, period, factor
+                        )
                 out[np.uintp(oi)] = _taps(x, xi, xn, w[variant], 0, -below, width)
 
 
@@ -282,7 +296,9 @@ def holes(x: NDArray[Any]) -> bool:
     return bool(_holes(flat, start, outer, size, stride))
 
 
-def _layout(window: NDArray[Any], out: NDArray[Any], axis: int, first: int, row: int, n: int) -> tuple[Any, ...]:
+def _layout(
+    window: NDArray[Any], out: NDArray[Any], axis: int, first: int, row: int, n: int
+) -> tuple[Any, ...]:
     """Describe rows of a window and of its output as the kernels want them."""
     x, x0 = _flat(window)
     o, o0 = _flat(out, writeable=True)
@@ -295,7 +311,7 @@ def _layout(window: NDArray[Any], out: NDArray[Any], axis: int, first: int, row:
 
 
 def _merge(shape: Iterable[int], xs: Iterable[int], os: Iterable[int]) -> list[tuple[int, int, int]]:
-    """Sort dimensions by stride, the slowest first, and join those that lie behind each other in both arrays."""
+    """Sort dimensions by stride, slowest first, and join those that follow each other in both arrays."""
     merged: list[tuple[int, int, int]] = []
     for size, x, o in sorted(zip(shape, xs, os, strict=True), key=lambda d: -abs(d[1])):
         if size == 1:

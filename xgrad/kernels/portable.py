@@ -1,6 +1,7 @@
 """The portable kernel: any array of the Python Array API standard, and the oracle of the compiled kernels.
 
-It adds the same terms in the same order as `compiled`, so that both agree bitwise on float32 and float64 NumPy arrays.
+It adds the same terms in the same order as `compiled`, so that both agree bitwise on float32 and float64
+NumPy arrays.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class _Line:
         )
 
     def combine(self, first: int, stop: int, start: int, weights: Floats, parity: int = 0) -> Array:
-        """Return the weighted differences of rows `first` to `stop - 1`, taps outward from the point in pairs."""
+        """Return the weighted differences of rows `first` to `stop - 1`, in pairs outward from the point."""
         xp, here = self.xp, self.shifted(first, stop, 0)
         end = start + weights.shape[0]
         one_sided = start != 1 - end
@@ -153,7 +154,9 @@ def _run_weights(gaps: Gaps, line: _Line, below: int, width: int) -> Floats:
     inside = (row - below >= 0) & (row - below + width <= whole.size)
     row = row[inside]
     taps = row - below + np.arange(width)[:, None]
-    offsets = ((whole[taps] - whole[row]) + (rest[taps] - rest[row])) + (turns[taps] - turns[row]) * gaps.period
+    offsets = ((whole[taps] - whole[row]) + (rest[taps] - rest[row])) + (
+        turns[taps] - turns[row]
+    ) * gaps.period
     weights = np.zeros((width, line.rows))
     weights[:, inside] = fornberg(offsets, gaps.n) * gaps.factor
     return weights

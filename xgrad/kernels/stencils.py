@@ -28,7 +28,7 @@ class Stencil:
     @property
     def stop(self) -> int:
         """One past the last tap, relative to the point."""
-        return self.start + self.weights.shape[0]
+        return self.start + len(self.weights)
 
     def cut(self, first: int, stop: int) -> Stencil:
         """Keep rows `first` to `stop - 1`."""
@@ -41,8 +41,9 @@ class Stencil:
 class Gaps:
     """What stencils inside a run of valid points need, for a block of rows and its halo.
 
-    A point with at least `half` valid neighbours on each side keeps its centred stencil. Else the run is an axis of its own:
-    `edge` points shifted inwards (or the whole run, if shorter; at least n + 1), of which `left` lie below the point if they can.
+    A point with at least `half` valid neighbours on each side keeps its centred stencil. Else the run is an
+    axis of its own: `edge` points shifted inwards (or the whole run, if shorter; at least n + 1), of which
+    `left` lie below the point if they can.
 
     Attributes
     ----------

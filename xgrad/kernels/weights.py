@@ -1,4 +1,4 @@
-"""Finite difference weights. Plain arithmetic that NumPy runs as it stands and Numba compiles from the same source."""
+"""Finite difference weights: arithmetic that NumPy runs as it stands and Numba compiles."""
 
 from __future__ import annotations
 

@@ -1,0 +1,19 @@
+"""The command `xgrad`: arguments -> open, compute, write; errors -> one line and an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from xgrad.cli.commands import command
+from xgrad.cli.process import end, exit_code
+
+
+def main() -> NoReturn:
+    """Run the command that the process was started with, and end the process."""
+    end(run())
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run the command with the given arguments and return its exit code."""
+    return exit_code(command, args)

@@ -1,0 +1,73 @@
+"""How options are written on the command line, and what they become in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from xgrad.cli.process import Call
+
+
+class Names(click.ParamType):
+    """Names with commas between them."""
+
+    name = "name,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Take the text apart."""
+        names = value.split(",")
+        if "" in names or len(set(names)) < len(names):
+            self.fail(f"{value!r} holds an empty or a repeated name", param, ctx)
+        return names
+
+
+class Pairs(click.ParamType):
+    """A mapping, written ``dim:value,dim:value``; a dimension may hold colons, a value may not."""
+
+    def __init__(self, kind: Callable[[str], Any], value: str) -> None:
+        self.kind = kind
+        self.pair = f"dim:{value}"
+        self.name = f"{self.pair},..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Take the text apart."""
+        pairs: dict[str, Any] = {}
+        for text in value.split(","):
+            dim, _, number = text.rpartition(":")
+            if not dim or not number or dim in pairs:
+                self.fail(f"{text!r} in {value!r} is not {self.pair}, with each dim once", param, ctx)
+            try:
+                pairs[dim] = self.kind(number)
+            except ValueError:
+                self.fail(f"{number!r} in {value!r} is not a number", param, ctx)
+        return pairs
+
+
+class Periodic(click.ParamType):
+    """Which axes are rings: a word, names of dimensions, or their periods."""
+
+    name = "auto|yes|no|dim,...|dim:period,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Take the text apart."""
+        words = {"auto": "auto", "yes": True, "no": False}
+        if value in words:
+            return words[value]
+        kind = Pairs(float, "period") if ":" in value else Names()
+        return kind.convert(value, param, ctx)
+
+
+def talk(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that all have."""
+    settings: dict[str, Any] = {"is_flag": True, "expose_value": False, "is_eager": True, "callback": _keep}
+    function = click.option("--debug", **settings, help="Show where an error arose.")(function)
+    return click.option("-q", "--quiet", **settings, help="Show errors only.")(function)
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    """Keep -q and --debug where the handling of errors finds them."""
+    call = ctx.find_object(Call)
+    if value and call is not None and param.name is not None:
+        setattr(call, param.name, True)

@@ -1,0 +1,176 @@
+"""What makes a well-behaved process of a command: exit codes, one-line messages, signals."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import NoReturn, TextIO
+
+import click
+
+from xgrad import errors
+from xgrad.labels import plain
+
+# The first that fits.
+EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (errors.InputError, 3),
+    (errors.CoordinateError, 4),
+    (errors.TargetError, 5),
+    (errors.StorageError, 6),
+    (errors.ChangedInputError, 7),
+    (errors.XgradError, 2),
+    (errors.MissingExtraError, 2),
+    (OSError, 6),
+    (MemoryError, 6),
+)
+
+
+class Stopped(BaseException):
+    """A signal that ends the program; no Exception, so that nothing but clean-up sees it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of the command: its arguments, and how much it says on stderr."""
+
+    arguments: tuple[str, ...]
+    quiet: bool = False
+    debug: bool = False
+
+    def say(self, text: object) -> None:
+        """Write one line, with everything in it that could steer a terminal left out."""
+        click.echo(f"xgrad: {plain(text)}", err=True)
+
+    def note(self, text: object) -> None:
+        """Say something that -q silences."""
+        if not self.quiet:
+            self.say(text)
+
+
+def exit_code(command: click.Command, args: Sequence[str] | None) -> int:
+    """Run a command; whatever ends it becomes an exit code and at most one line."""
+    call = Call(tuple(sys.argv[1:] if args is None else args))
+    try:
+        with _signals_raised(), _warnings_said(call), _log_said(call):
+            invoke(command, call)
+        return 0
+    except click.exceptions.Exit as error:  # --help and --version
+        return error.exit_code
+    except click.UsageError as error:
+        hint = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
+        call.say(f"error: {error.format_message()}{hint}")
+        return 2
+    except Stopped as error:
+        call.say(f"stopped by {signal.Signals(error.number).name}")
+        return 128 + error.number
+    except BrokenPipeError:  # whoever reads our output has enough of it
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        if call.debug:
+            traceback.print_exc()
+        return _reported(error, call)
+
+
+def invoke(command: click.Command, call: Call) -> None:
+    """Run a command; click's own `main` would turn signals and closed pipes into exit code 1."""
+    with command.make_context("xgrad", list(call.arguments), obj=call) as context:
+        command.invoke(context)
+
+
+def end(code: int) -> NoReturn:
+    """End the process with an exit code, at once where a signal asked for it."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = 128 + signal.SIGPIPE
+    if code > 128:
+        os._exit(code)  # an ordinary exit waits for the threads, and they finish whole chunks first
+    sys.exit(code)
+
+
+def _reported(error: Exception, call: Call) -> int:
+    """Say what went wrong in one line, and return the exit code for it."""
+    for kind, code in EXIT_CODES:
+        if isinstance(error, kind):
+            call.say(f"error: {error or type(error).__name__}")
+            return code
+    call.say(f"error: this is a bug in xgrad; please report it with the output of --debug: {error!r}")
+    return 1
+
+
+@contextmanager
+def _signals_raised() -> Iterator[None]:
+    """SIGINT and SIGTERM as exceptions, so that clean-up runs; a second one does not disturb it."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise Stopped(number)
+
+    former = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _warnings_said(call: Call) -> Iterator[None]:
+    """Warnings as lines like all other call."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        call.note(f"warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+class _Notes(logging.Handler):
+    """The log as lines like all other messages; what is decided twice is said once."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__()
+        self._call = call
+        self._said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text not in self._said:
+            self._said.add(text)
+            self._call.note(text)
+
+
+@contextmanager
+def _log_said(call: Call) -> Iterator[None]:
+    """What xgrad writes to its log, on stderr: above all what is left out."""
+    log, notes = logging.getLogger("xgrad"), _Notes(call)
+    level = log.level
+    log.addHandler(notes)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        log.removeHandler(notes)
