@@ -1,4 +1,4 @@
-"""Random lines and fields for the tests of the numerical core, and an exact oracle that shares no code with it."""
+"""Random lines and fields for the tests of the numerical core; an exact oracle."""
 
 from __future__ import annotations
 
@@ -136,10 +136,10 @@ def chosen_taps(valid: Sequence[bool], i: int, ring: bool, half: int, edge: int,
 def oracle(
     f: Sequence[float], line: Line, *, n: int, order: int, edge_order: int | None = None
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """The derivative of one line with gaps, in exact arithmetic, and the rounding that float64 may add.
+    """The derivative of one line with gaps, in exact arithmetic, and the rounding allowed to float64.
 
-    The bound is (number of taps + 20) eps of ``sum max|w| |f_k - f_i|``: weights are good to about 10 eps of the
-    largest, each difference and product to eps, and the sum to one eps for each tap.
+    The bound is (number of taps + 20) eps of ``sum max|w| |f_k - f_i|``: weights are good to about 10 eps of
+    the largest, each difference and product to eps, and the sum to one eps for each tap.
     """
     half = interior_width(n, order, line.uniform) // 2
     edge = n + (order if edge_order is None else edge_order)

@@ -83,7 +83,7 @@ def test_modules_have_one_reason_to_exist(path):
 
 
 def test_public_names_exist():
-    assert sorted(xgrad.__all__, key=str.lower) == sorted(set(xgrad.__all__), key=str.lower)
+    assert len(xgrad.__all__) == len(set(xgrad.__all__))
     for name in xgrad.__all__:
         found = getattr(xgrad, name)
         assert found.__doc__, name
@@ -106,3 +106,11 @@ def test_extra_all_holds_every_extra_for_users():
 
 def test_version_is_that_of_the_project():
     assert xgrad.__version__ == PYPROJECT["project"]["version"]
+
+
+def test_example_of_the_readme_is_true(capsys):
+    _, code, rest = (ROOT / "README.md").read_text().partition("```python\n")
+    code, _, rest = rest.partition("```\n")
+    _, _, shown = rest.partition("```\n")
+    exec(code, {})
+    assert capsys.readouterr().out == shown.partition("```\n")[0]

@@ -150,6 +150,7 @@ def test_options_are_those_of_the_function():
         assert f"--{name.replace('_', '-')}" in options[name].opts
 
 
+@pytest.mark.filterwarnings("default")
 def test_strict_refuses_units_that_nobody_knows(source, target, capsys, monkeypatch):
     monkeypatch.setattr(units, "_warned", set())  # it is said once a process
     assert run("compute", source, "-o", target, "-v", "odd", "-d", "lat", "--strict") == 4

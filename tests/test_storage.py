@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-import threading
+import shutil
 
 import cftime
 import dask.array
@@ -225,6 +225,27 @@ def test_round_trip_keeps_everything(ds, tmp_path):
         assert "coordinates" not in file.ncattrs()
 
 
+@pytest.mark.parametrize("place", ["attrs", "encoding"])
+@pytest.mark.parametrize("calendar", ["360_day", "standard"])
+def test_bounds_of_time_count_as_their_axis(tmp_path, place, calendar):
+    """Also in chunks, and where the bounds say nothing of their own."""
+    time = xr.date_range(
+        "2001-01-01", periods=6, freq="D", calendar=calendar, use_cftime=calendar == "360_day"
+    )
+    half = time[:1] - time[:1].shift(-1, "12h")
+    edges = np.stack([time - half[0], time + half[0]], axis=1)
+    ds = xr.Dataset({"t": ("time", np.arange(6.0))}, {"time": time, "time_bnds": (("time", "bnds"), edges)})
+    ds["time"].encoding = {"units": "days since 1970-01-01", "calendar": calendar, "dtype": np.dtype("i4")}
+    getattr(ds["time"], place)["bounds"] = "time_bnds"
+    storage.write(ds.chunk(time=4), tmp_path / "a.nc")
+    with netCDF4.Dataset(tmp_path / "a.nc") as file:
+        assert file["time"].units == "days since 1970-01-01"
+        assert file["time"].bounds == "time_bnds"
+        assert set(file["time_bnds"].ncattrs()) <= {"units", "calendar"}
+        assert getattr(file["time_bnds"], "units", "days since 1970-01-01") == "days since 1970-01-01"
+        np.testing.assert_array_equal(file["time_bnds"][:] - file["time"][:][:, None], [[-0.5, 0.5]] * 6)
+
+
 def test_packing_of_the_source_does_not_clip(tmp_path):
     packed = {"dtype": "i2", "scale_factor": 0.01, "add_offset": 300.0, "_FillValue": -32768}
     ds = xr.Dataset({"t": ("x", [299.0, 300.0, 305.0, np.nan])})
@@ -382,22 +403,19 @@ def test_full_disk_is_one_line(ds, tmp_path):
         storage.write(ds, tmp_path / "a.nc")
 
 
-def test_folder_goes_although_a_thread_still_writes(tmp_path):
-    target = tmp_path / "a.nc"
-    stop = threading.Event()
+def test_folder_goes_although_a_thread_still_writes(tmp_path, monkeypatch):
+    """After Ctrl-C a thread may make its file anew while the folder is being removed."""
+    remove = shutil.rmtree
 
-    def keep_writing(folder):
-        while not stop.is_set():
-            try:
-                (folder / "a.nc").write_text("again")
-            except OSError:
-                return
+    def disturbed(folder, **options):
+        remove(folder, **options)
+        monkeypatch.setattr(shutil, "rmtree", remove)
+        folder.mkdir()
+        (folder / "a.nc").write_text("again")
 
-    with storage.targets.private_folder(target) as folder:
-        thread = threading.Thread(target=keep_writing, args=(folder,))
-        thread.start()
-    thread.join(timeout=5)
-    stop.set()
+    monkeypatch.setattr(shutil, "rmtree", disturbed)
+    with storage.targets.private_folder(tmp_path / "a.nc") as folder:
+        (folder / "a.nc").write_text("half")
     assert names(tmp_path) == []
 
 

@@ -4,6 +4,7 @@ Importing the package registers the `.grad` accessor on DataArray, Dataset and D
 """
 
 from .accessor import DataArrayGrad, DatasetGrad, DataTreeGrad
+from .arrays import gradient
 from .errors import (
     ChangedInputError,
     CoordinateError,
@@ -14,7 +15,7 @@ from .errors import (
     XgradError,
 )
 from .partials import compute, derivative, plan
-from .planning import Plan
+from .plans import Plan
 from .units import UnitsWarning
 
 __version__ = "0.1.0"
@@ -34,5 +35,6 @@ __all__ = [
     "XgradError",
     "compute",
     "derivative",
+    "gradient",
     "plan",
 ]

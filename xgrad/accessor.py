@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any, Generic, TypeVar
+import inspect
+import re
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, Generic, TypeVar, cast
 
 import xarray as xr
 
 from . import partials, planning
-from .planning import Dims, Periodic, Plan
+from .options import Dims, Periodic
+from .plans import Plan
 
-Obj = TypeVar("Obj", xr.DataArray, xr.Dataset)
+Obj = TypeVar("Obj", xr.DataArray, xr.Dataset, xr.DataTree)
+Result = TypeVar("Result", xr.Dataset, xr.DataTree)
 
 
-class _Grad(Generic[Obj]):
-    """What DataArrays and Datasets share."""
+def _documentation(function: Callable[..., Any]) -> str:
+    """Return what a function's docstring says of the method: not the object, which is there, nor examples."""
+    text = inspect.getdoc(function) or ""
+    without = re.sub(r"(Parameters\n-+\n)\S.*\n(?: .*\n)+", r"\1", text, count=1)
+    return without.partition("\nExamples\n")[0].rstrip() + "\n"
+
+
+class _Grad(Generic[Obj, Result]):
+    """What all accessors share."""
 
     def __init__(self, obj: Obj) -> None:
-        self._obj = obj
+        self._obj: Obj = obj
 
     def __repr__(self) -> str:
         return repr(planning.survey(self._obj))
@@ -37,8 +48,8 @@ class _Grad(Generic[Obj]):
         spacing: Mapping[Hashable, Any] | None = None,
         datetime_unit: str = "s",
         names: Mapping[Hashable, Hashable] | None = None,
-    ) -> xr.Dataset:
-        return partials.compute(
+    ) -> Result:
+        result: Any = partials.compute(
             self._obj,
             dims,
             n=n,
@@ -50,6 +61,7 @@ class _Grad(Generic[Obj]):
             datetime_unit=datetime_unit,
             names=names,
         )
+        return cast(Result, result)
 
     def plan(
         self,
@@ -77,12 +89,12 @@ class _Grad(Generic[Obj]):
             names=names,
         )
 
-    compute.__doc__ = partials.compute.__doc__
-    plan.__doc__ = partials.plan.__doc__
+    compute.__doc__ = _documentation(partials.compute)
+    plan.__doc__ = _documentation(partials.plan)
 
 
-@xr.register_dataarray_accessor("grad")
-class DataArrayGrad(_Grad[xr.DataArray]):
+@xr.register_dataarray_accessor("grad")  # type: ignore[no-untyped-call]
+class DataArrayGrad(_Grad[xr.DataArray, xr.Dataset]):
     """Derivatives of a DataArray along its named coordinates."""
 
     def derivative(
@@ -111,45 +123,14 @@ class DataArrayGrad(_Grad[xr.DataArray]):
             **dims,
         )
 
-    derivative.__doc__ = partials.derivative.__doc__
+    derivative.__doc__ = _documentation(partials.derivative)
 
 
-@xr.register_dataset_accessor("grad")
-class DatasetGrad(_Grad[xr.Dataset]):
+@xr.register_dataset_accessor("grad")  # type: ignore[no-untyped-call]
+class DatasetGrad(_Grad[xr.Dataset, xr.Dataset]):
     """Derivatives of all numeric variables of a Dataset that have the named coordinates."""
 
 
-@xr.register_datatree_accessor("grad")
-class DataTreeGrad:
-    """Derivatives of every node of a DataTree that has data."""
-
-    def __init__(self, tree: xr.DataTree) -> None:
-        self._tree = tree
-
-    def compute(
-        self,
-        dims: Dims = None,
-        *,
-        n: int = 1,
-        order: int | None = None,
-        edge_order: int | None = None,
-        skipna: bool = True,
-        periodic: Periodic = "auto",
-        spacing: Mapping[Hashable, Any] | None = None,
-        datetime_unit: str = "s",
-        names: Mapping[Hashable, Hashable] | None = None,
-    ) -> xr.DataTree:
-        return partials.compute(
-            self._tree,
-            dims,
-            n=n,
-            order=order,
-            edge_order=edge_order,
-            skipna=skipna,
-            periodic=periodic,
-            spacing=spacing,
-            datetime_unit=datetime_unit,
-            names=names,
-        )
-
-    compute.__doc__ = partials.compute.__doc__
+@xr.register_datatree_accessor("grad")  # type: ignore[no-untyped-call]
+class DataTreeGrad(_Grad[xr.DataTree, xr.DataTree]):
+    """Derivatives in every node of a DataTree that has the named coordinates."""

@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 from xgrad.axes import Axis, axis_from_spacing
 from xgrad.chunks import Partial, is_chunked, partials
 from xgrad.errors import CoordinateError, XgradError
+from xgrad.quantities import is_quantity
 from xgrad.schemes import ORDERS, points_needed, scheme
 
 Array = Any  # of whichever namespace the data come from
 
 _HALF = 32  # int64 times go through the kernels as two halves, each exact in float64
-_WHOLE = 1e-5  # so near to a whole tick a result is that tick: rounding must not truncate 7 to 6
+# So near to a whole tick a result is that tick, for rounding must not truncate 7 to 6: in ticks, but at least
+# in units of the last place, up to a bound that leaves exact halves what they are.
+_NEAR, _NEAR_ULPS, _NEAR_MOST = 1e-5, 4, 0.25
 
 
 def gradient(
@@ -194,7 +197,8 @@ def _as_array(f: Any) -> Array:
 
 def _refuse_quantity(value: Any, what: str) -> None:
     """Refuse numbers with a unit: a plain result would have lost it."""
-    if hasattr(value, "magnitude") and hasattr(value, "units"):
+    value = value.data if isinstance(value, (xr.DataArray, xr.Variable)) else value
+    if is_quantity(value):
         raise TypeError(
             f"{what} is a quantity in {str(value.units)!r}: pass its .magnitude, or use a DataArray"
         )
@@ -233,17 +237,16 @@ def _rings(periodic: Any, count: int) -> list[Any]:
 def _line(axis: int, size: int, spacing: Any, ring: Any) -> Axis:
     """Decide about one axis: its positions, uniform or not, open or a ring."""
     positions: Any = spacing if isinstance(spacing, (xr.DataArray, xr.Variable)) else np.asanyarray(spacing)
-    what = f"distances along axis {axis}"
     if positions.ndim > 1:
-        raise CoordinateError(f"{what} must be either scalars or 1d, found shape {positions.shape!r}")
-    if np.ma.is_masked(positions):
-        raise CoordinateError(f"{what} have masked values: leave such points out, or correct them")
-    if positions.dtype.kind == "O" and positions.ndim == 0 and isinstance(positions.item(), Real):
-        positions = np.asarray(float(positions.item()))  # a fraction, or an integer of more than 64 bits
+        raise CoordinateError(
+            f"distances along axis {axis} must be either scalars or 1d, found shape {positions.shape!r}"
+        )
+    if positions.dtype.kind == "O":  # a fraction, an integer of more than 64 bits, a datetime.timedelta
+        positions = float(spacing) if isinstance(spacing, Real) else spacing
     try:
         return axis_from_spacing(axis, size, positions, periodic=ring)
     except CoordinateError as error:
-        if positions.ndim == 1 and _turns_back(np.asarray(positions)):
+        if _turns_back(np.asarray(positions)):
             raise CoordinateError(
                 f"{error} (for a curve x(t), y(t): differentiate both with respect to t, and divide)"
             ) from error
@@ -251,8 +254,8 @@ def _line(axis: int, size: int, spacing: Any, ring: Any) -> Axis:
 
 
 def _turns_back(positions: NDArray[Any]) -> bool:
-    """Tell whether finite numbers are neither all ascending nor all descending."""
-    if positions.dtype.kind not in "iuf" or not np.isfinite(positions).all():
+    """Tell whether positions are finite numbers, neither all ascending nor all descending."""
+    if positions.ndim != 1 or positions.dtype.kind not in "iuf" or not np.isfinite(positions).all():
         return False
     before, after = positions[:-1], positions[1:]
     return not ((after > before).all() or (after < before).all())
@@ -290,11 +293,8 @@ def _plain(data: Array, wanted: Sequence[Partial]) -> tuple[Array, ...]:
     """Differentiate an array without a mask."""
     if _holds_times(data):
         return _times(data, wanted)
-    if isinstance(data.dtype, np.dtype):
-        if data.dtype.kind == "O":
-            data = data.astype(np.float64)
-        elif data.dtype.kind not in "biufc":
-            raise TypeError(f"f has the dtype {data.dtype!s}: numbers, dates or durations are needed")
+    if isinstance(data.dtype, np.dtype) and data.dtype.kind not in "biufcO":
+        raise TypeError(f"f has the dtype {data.dtype!s}: numbers, dates or durations are needed")
     return partials(data, wanted, gaps=False)
 
 
@@ -346,8 +346,8 @@ def _times(data: Array, wanted: Sequence[Partial]) -> tuple[Array, ...]:
 
 
 def _upper(times: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the upper half of int64 ticks, NaN for NaT."""
-    return np.where(np.isnat(times), np.nan, _ticks(times) >> _HALF)
+    """Return the upper half of int64 ticks; that NaT is missing is said in the lower one."""
+    return (_ticks(times) >> _HALF).astype(np.float64)
 
 
 def _lower(times: NDArray[Any]) -> NDArray[np.float64]:
@@ -363,8 +363,10 @@ def _ticks(times: NDArray[Any]) -> NDArray[np.int64]:
 def _durations(upper: NDArray[np.float64], lower: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Join both halves to durations truncated toward zero; NaT for NaN and for what int64 cannot hold."""
     total = upper * 2.0**_HALF + lower
-    nearest = np.rint(total)
-    ticks = np.where(np.abs(total - nearest) < _WHOLE, nearest, np.trunc(total))
+    with np.errstate(invalid="ignore"):  # of NaN and inf
+        nearest = np.rint(total)
+        near = np.clip(_NEAR_ULPS * np.spacing(np.abs(total)), _NEAR, _NEAR_MOST)
+        ticks = np.where(np.abs(total - nearest) <= near, nearest, np.trunc(total))
     valid = np.abs(ticks) < 2.0**63
     durations = np.where(valid, ticks, 0.0).astype(np.int64).view(dtype)
     durations[~valid] = np.timedelta64("NaT")

@@ -18,6 +18,7 @@ from . import kernels
 from .kernels.stencils import Rows
 
 _SLAB_BYTES = 1 << 20  # input and outputs of a slab stay in a core's cache
+_TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9, "ps": 10**12, "fs": 10**15, "as": 10**18}
 
 Array = Any
 
@@ -113,11 +114,13 @@ def run(
 def _plain(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
     """Return a plain array in which NaN stands for masked values."""
     if isinstance(array, np.ma.MaskedArray):
-        missing = "NaT" if array.dtype.kind in "mM" else np.nan
+        missing = np.array("NaT", array.dtype) if array.dtype.kind in "mM" else np.nan
         kept = array if array.dtype.kind in "fcmM" else array.astype(dtype)
         return np.asarray(np.ma.filled(kept, missing))
     if array.dtype.kind in "mM":
-        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+        unit = np.datetime_data(array.dtype)[0]
+        fine = unit if unit in _TICKS else "s"
+        array = array.astype(f"{array.dtype.kind}8[{fine}]", copy=False)
     return np.asarray(array)
 
 
@@ -132,9 +135,9 @@ def _slabs(block: NDArray[Any], itemsize: int) -> Iterator[tuple[int, int, int]]
         yield axis, first, min(first + step, rows)
 
 
-def _between(axis: int, first: int, stop: int) -> tuple[slice, ...]:
+def _between(axis: int, first: int, stop: int) -> tuple[Any, ...]:
     """Index that keeps rows `first` to `stop - 1` of an axis."""
-    return (*(slice(None),) * axis, slice(first, stop))
+    return (*(slice(None),) * axis, slice(first, stop), ...)
 
 
 def _ascending(array: Array, section: Section) -> Array:
@@ -237,5 +240,5 @@ def _remainders(times: NDArray[Any]) -> NDArray[Any]:
 
 
 def _ticks(times: NDArray[Any]) -> int:
-    """Ticks of a second; xarray stores s, ms, us or ns."""
-    return {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[np.datetime_data(times.dtype)[0]]
+    """Ticks of a second."""
+    return _TICKS[np.datetime_data(times.dtype)[0]]

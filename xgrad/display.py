@@ -29,16 +29,16 @@ def text(tables: Sequence[Table], left_out: Sequence[tuple[Hashable, str]]) -> s
     """Return tables as text."""
     lines: list[str] = []
     for table in tables:
-        lines.append(table.title)
+        lines.append(_safe(table.title))
         if table.rows:
             columns = [key for key in table.rows[0] if any(row[key] for row in table.rows)]
-            cells = [columns, *([row[key] for key in columns] for row in table.rows)]
+            cells = [columns, *([_safe(row[key]) for key in columns] for row in table.rows)]
             widths = [max(len(row[k]) for row in cells) for k in range(len(columns))]
             lines += [
                 "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
                 for row in cells
             ]
-        lines += [f"  ({note})" for note in table.notes]
+        lines += [f"  ({_safe(note)})" for note in table.notes]
     lines += [f"left out: {_safe(name)}: {_safe(reason)}" for name, reason in left_out]
     return "\n".join(lines)
 
@@ -52,7 +52,9 @@ def html(tables: Sequence[Table], left_out: Sequence[tuple[Hashable, str]]) -> s
             columns = [key for key in table.rows[0] if any(row[key] for row in table.rows)]
             head = "".join(f"<th style='text-align:left'>{_escaped(key)}</th>" for key in columns)
             body = "".join(
-                "<tr>" + "".join(f"<td style='text-align:left'>{_escaped(row[key])}</td>" for key in columns) + "</tr>"
+                "<tr>"
+                + "".join(f"<td style='text-align:left'>{_escaped(row[key])}</td>" for key in columns)
+                + "</tr>"
                 for row in table.rows
             )
             parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, TypeVar, overload
+from dataclasses import fields
+from numbers import Integral
+from typing import Any, overload
 
 import numpy as np
 import xarray as xr
 
-from . import blocks, chunks, planning, quantities, units
+from . import blocks, candidates, chunks, planning, quantities, units
 from .errors import XgradError
-from .planning import Dims, Field, Options, Output, Periodic, Plan
-
-Labelled = TypeVar("Labelled", xr.DataArray, xr.Dataset)
+from .options import Dims, Options, Periodic, suggestion
+from .plans import Field, Output, Plan
 
 
 @overload
@@ -65,10 +66,12 @@ def compute(
     Parameters
     ----------
     obj : DataArray, Dataset or DataTree
-        The data: numbers, dates or durations. Of a Dataset every numeric variable that has all the dims is differentiated.
+        The data: numbers, dates or durations. In a Dataset, and in each node of a DataTree, every numeric
+        variable that has all the dims is differentiated; the others, bounds, flags and bool are left out, as
+        `plan` and the log say.
     dims : hashable or iterable of hashable, optional
-        Dimensions, or 1-D coordinates along one; one derivative each, in that order. By default every dimension that has a
-        numeric coordinate and more than one point.
+        Dimensions, or 1-D coordinates along one; one derivative each, in that order. By default every
+        dimension that has a coordinate of numbers, dates or durations and more than one point.
     n : int
         Order of the derivative, 1 to 4.
     order : {2, 4, 6, 8}, optional
@@ -76,11 +79,11 @@ def compute(
     edge_order : int, optional
         Order of accuracy at the ends of an axis and next to missing values; by default `order`.
     skipna : bool
-        Whether points next to missing values (NaN, masked) get the widest stencil that fits between them. Missing values stay
-        missing either way. With False they spread to all points whose stencil reads them.
+        Whether points next to missing values (NaN, masked) get the widest stencil that fits between them, and
+        missing values stay missing. With False they spread to all points whose stencil reads them.
     periodic : {"auto", True, False}, sequence of hashable, or mapping
-        Which coordinates are rings: "auto" finds global longitudes; a sequence names the dims; a mapping gives their periods
-        in the coordinate's unit.
+        Which coordinates are rings: "auto" finds global longitudes; a sequence names the dims; a mapping
+        gives their periods in the coordinate's unit. Those that are not named are open then.
     spacing : mapping, optional
         Dimension to step or to positions, for a dimension without coordinate or instead of it.
     datetime_unit : {"s", "ms", "us", "ns", "m", "h", "D", "W"}
@@ -91,8 +94,9 @@ def compute(
     Returns
     -------
     Dataset or DataTree
-        One variable a derivative, with the dims, coordinates and chunks of the data. float32 and complex64 data keep their
-        dtype, integers give float64. `units` is the data's unit over the coordinate's, absent if one of them is unknown.
+        One variable a derivative, with the dims, coordinates and chunks of the data. Floating dtypes are
+        kept, all others give float64, dates and durations in seconds. `units` is the data's unit over the
+        coordinate's, absent if one of them is unknown; quantities (pint) give quantities.
 
     Raises
     ------
@@ -103,14 +107,15 @@ def compute(
 
     Notes
     -----
-    Inside, a derivative of order n is ``sum_k w_k (f_{i+k} - f_i)`` with Fornberg's weights on the coordinate's own positions
-    [1]_; its error is C h^order f^(order + n). At the ends of the axis, and of each run of valid points, one-sided stencils of
-    `edge_order` serve. Arithmetic is done in float64. A constant field gives exactly 0.0, and any chunking gives the same bits.
+    Inside, a derivative of order n is ``sum_k w_k (f_{i+k} - f_i)`` with Fornberg's weights on the
+    coordinate's own positions [1]_; its error is C h^order f^(order + n). At the ends of the axis, and of
+    each run of valid points, one-sided stencils of `edge_order` serve. Arithmetic is done in float64 at
+    least. A constant field gives exactly 0.0, and any chunking gives the same bits.
 
     References
     ----------
-    .. [1] B. Fornberg, Generation of finite difference formulas on arbitrarily spaced grids, Math. Comp. 51 (1988) 699-706,
-       doi:10.1090/S0025-5718-1988-0935077-0.
+    .. [1] B. Fornberg, Generation of finite difference formulas on arbitrarily spaced grids, Math. Comp. 51
+       (1988) 699-706, doi:10.1090/S0025-5718-1988-0935077-0.
 
     Examples
     --------
@@ -121,30 +126,15 @@ def compute(
     >>> compute(f, "x").df_dx.units
     'K m-1'
     """
-    options = dict(
-        n=n,
-        order=order,
-        edge_order=edge_order,
-        skipna=skipna,
-        periodic=periodic,
-        spacing=spacing,
-        datetime_unit=datetime_unit,
-        names=names,
-    )
+    options = Options.of(order, edge_order, skipna, periodic, spacing, datetime_unit)
+    _check_object(obj, xr.DataArray | xr.Dataset | xr.DataTree)
     if isinstance(obj, xr.DataTree):
-        return _over_nodes(obj, dims, options)
-    decided = plan(obj, dims, **options)  # type: ignore[arg-type]
-    units.warn_unusable(*_unit_words(decided))
-    arrays = {field.name: obj for field in decided.fields} if isinstance(obj, xr.DataArray) else obj.data_vars
-    variables: dict[Hashable, Any] = {}
-    for field in decided.fields:
-        variables |= _derivatives(arrays[field.name], field, decided.options)  # type: ignore[index]
-    if isinstance(obj, xr.DataArray):
-        return xr.Dataset(variables, coords=obj.coords)
-    kept = {name: obj.variables[name] for name in planning.supporting_variables(obj)}
-    result = xr.Dataset(variables | kept, coords=obj.coords, attrs=obj.attrs)
-    result.encoding = {key: value for key, value in obj.encoding.items() if key == "unlimited_dims"}
-    return result
+        plans = planning.plan_tree(obj, dims, options, n, names)
+        _warn_of_units(planning.merged(options, plans))
+        return _tree(obj, plans)
+    decided = planning.plan_compute(obj, dims, options, n, names)
+    _warn_of_units(decided)
+    return _dataset(obj, decided)
 
 
 def derivative(
@@ -173,7 +163,8 @@ def derivative(
     name : hashable, optional
         Name of the result, where the default does not suit.
     **dims : int
-        The same as `orders`, as keywords: ``derivative(f, x=2, y=1)``.
+        The same as `orders`, as keywords: ``derivative(f, x=2, y=1)``. Dimensions that are called like an
+        option need the mapping.
 
     Returns
     -------
@@ -187,9 +178,9 @@ def derivative(
 
     Notes
     -----
-    A mixed partial is the product of the one-dimensional stencils, applied in the order of the data's dims with float64 (or
-    complex128) between them. On data without missing values the order does not matter but for rounding; next to missing
-    values each factor uses the runs of the factor before it.
+    A mixed partial is the product of the one-dimensional stencils, applied in the order of the data's dims
+    with float64 (or complex128) between them. On data without missing values the order does not matter but
+    for rounding; next to missing values each factor uses the runs of the factor before it.
 
     Examples
     --------
@@ -198,22 +189,22 @@ def derivative(
     >>> derivative(f, x=2).values
     array([2., 2., 2., 2.])
     """
-    if not isinstance(array, xr.DataArray):
-        raise XgradError(f"derivative works on a DataArray, found a {type(array).__name__}; choose a variable of it")
+    _check_object(array, xr.DataArray)
+    _check_keywords(array, dims)
     if orders is not None and dims:
         raise XgradError(f"orders are given twice, as {orders!r} and as keywords {dims!r}; give them once")
     if orders is not None and not isinstance(orders, Mapping):
         raise XgradError(f"orders={orders!r}: give a mapping {{dim: order of the derivative}}")
-    options = _options(order, edge_order, skipna, periodic, spacing, datetime_unit)
-    decided = planning.plan_derivative(array, dims if orders is None else orders, options, name)
-    units.warn_unusable(*_unit_words(decided))
-    (field,) = decided.fields
-    ((result_name, variable),) = _derivatives(array, field, options).items()
+    options = Options.of(order, edge_order, skipna, periodic, spacing, datetime_unit)
+    wanted: Mapping[Hashable, int] = dict(dims.items()) if orders is None else orders
+    decided = planning.plan_derivative(array, wanted, options, name)
+    _warn_of_units(decided)
+    ((result_name, variable),) = _derivatives(array, decided.fields[0], options).items()
     return xr.DataArray(variable, coords=array.coords, name=result_name)
 
 
 def plan(
-    obj: xr.DataArray | xr.Dataset,
+    obj: xr.DataArray | xr.Dataset | xr.DataTree,
     dims: Dims = None,
     *,
     n: int = 1,
@@ -229,7 +220,7 @@ def plan(
 
     Parameters
     ----------
-    obj : DataArray or Dataset
+    obj : DataArray, Dataset or DataTree
         The data.
     dims, n, order, edge_order, skipna, periodic, spacing, datetime_unit, names
         As for `compute`.
@@ -237,76 +228,108 @@ def plan(
     Returns
     -------
     Plan
-        For each derivative the kind of its coordinate, its spacings, stencils, halo, boundary, units and name, and what is left
-        out and why; shown as a table in text and HTML.
+        For each derivative the kind of its coordinate, its spacings, stencils, halo, boundary, units and
+        name, and what is left out and why; shown as a table in text and HTML.
 
     Raises
     ------
     XgradError
         As for `compute`.
     """
-    if not isinstance(obj, xr.DataArray | xr.Dataset):
-        raise XgradError(f"a DataArray or a Dataset is needed, found a {type(obj).__name__}")
-    options = _options(order, edge_order, skipna, periodic, spacing, datetime_unit)
+    options = Options.of(order, edge_order, skipna, periodic, spacing, datetime_unit)
+    _check_object(obj, xr.DataArray | xr.Dataset | xr.DataTree)
+    if isinstance(obj, xr.DataTree):
+        return planning.merged(options, planning.plan_tree(obj, dims, options, n, names))
     return planning.plan_compute(obj, dims, options, n, names)
 
 
-def _options(
-    order: int | None,
-    edge_order: int | None,
-    skipna: bool,
-    periodic: Periodic,
-    spacing: Mapping[Hashable, Any] | None,
-    datetime_unit: str,
-) -> Options:
-    """Check the options that all functions share."""
-    return Options(
-        order=2 if order is None else order,
-        edge_order=edge_order,
-        skipna=skipna,
-        periodic=periodic,
-        spacing={} if spacing is None else spacing,
-        datetime_unit=datetime_unit,
-    )
+def _check_object(obj: object, needed: Any) -> None:
+    """Refuse what is no object of xarray, or not one of the right kind."""
+    if not isinstance(obj, needed):
+        kinds = " or ".join(kind.__name__ for kind in getattr(needed, "__args__", (needed,)))
+        found = f"{type(obj).__module__.partition('.')[0]}.{type(obj).__name__}"
+        raise XgradError(f"a {kinds} of xarray is needed, found {found}")
 
 
-def _over_nodes(tree: xr.DataTree, dims: Dims, options: dict[str, Any]) -> xr.DataTree:
-    """Differentiate every node of a tree that has data."""
-    results = {node.path: compute(node.to_dataset(), dims, **options) for node in tree.subtree if node.data_vars}
-    if not results:
-        raise XgradError("no node of the DataTree has data variables")
-    return xr.DataTree.from_dict(results, name=tree.name)
+def _check_keywords(array: xr.DataArray, dims: Mapping[str, Any]) -> None:
+    """Refuse keywords that are neither options nor orders of derivatives, as Python would."""
+    known = candidates.known_names(array)
+    for key, value in dims.items():
+        if key not in known and (isinstance(value, bool) or not isinstance(value, Integral)):
+            options = [option.name for option in fields(Options)]
+            near = suggestion(key, [*known, *options, "name"])
+            raise TypeError(f"derivative() got an unexpected keyword argument {key!r}: {near}")
+
+
+def _dataset(obj: xr.DataArray | xr.Dataset, decided: Plan) -> xr.Dataset:
+    """Return a Dataset of all derivatives, with what describes the coordinates."""
+    variables: dict[Hashable, Any] = {}
+    for field in decided.fields:
+        array = obj if isinstance(obj, xr.DataArray) else obj[field.name]
+        variables |= _derivatives(array, field, decided.options)
+    if isinstance(obj, xr.DataArray):
+        return xr.Dataset(variables, coords=obj.coords)
+    kept = {name: obj.variables[name] for name in candidates.describing(obj, measures=True)}
+    result = xr.Dataset(variables | kept, coords=obj.coords, attrs=obj.attrs)
+    result.encoding = {key: value for key, value in obj.encoding.items() if key == "unlimited_dims"}
+    return result
+
+
+def _tree(tree: xr.DataTree, plans: Mapping[str, Plan]) -> xr.DataTree:
+    """Return a tree of the same nodes with all derivatives."""
+    nodes = {}
+    for path, node in tree.subtree_with_keys:
+        nodes[path] = _dataset(node.to_dataset(), plans.get(path, Plan(Options(), ())))
+    return xr.DataTree.from_dict(nodes, name=tree.name)
 
 
 def _derivatives(array: xr.DataArray, field: Field, options: Options) -> dict[Hashable, xr.Variable]:
     """Return the derivatives of one variable."""
-    data = array.data
-    along = [[(step.axis.units, step.n) for step in output.steps] for output in field.outputs]
-    derived = [quantities.derived_unit(data, factors) for factors in along]
-    results = _run(quantities.strip(data), field.outputs, options)
+    results = _run(quantities.strip(array.data), field.outputs, options.skipna)
     encoding = {key: value for key, value in array.encoding.items() if key == "grid_mapping"}
-    variables: dict[Hashable, xr.Variable] = {}
-    for output, result, unit in zip(field.outputs, results, derived, strict=True):
-        attrs = {key: value for key, value in output.attrs.items() if unit is None or key != "units"}
-        variables[output.name] = xr.Variable(array.dims, quantities.restore(result, unit), attrs, encoding)
-    return variables
+    return {
+        output.name: xr.Variable(array.dims, quantities.restore(result, output.unit), output.attrs, encoding)
+        for output, result in zip(field.outputs, results, strict=True)
+    }
 
 
-def _run(data: Any, outputs: Sequence[Output], options: Options) -> Sequence[Any]:
-    """Return the data of each output: single derivatives in one pass, mixed ones factor by factor."""
-    gaps = bool(options.skipna)
-    if all(len(output.steps) == 1 for output in outputs):
-        return chunks.partials(data, [output.steps[0].partial for output in outputs], gaps=gaps)
-    (output,) = outputs
+def _run(data: Any, outputs: Sequence[Output], gaps: bool) -> Sequence[Any]:
+    """Return the data of each output: single derivatives of all axes in one pass, mixed ones by factors."""
+    if len(outputs) == 1 and len(outputs[0].steps) > 1:
+        return [_mixed(data, outputs[0], gaps)]
+    passes: list[dict[int, int]] = []  # of axis to output: two coordinates may lie on the same axis
+    for index, output in enumerate(outputs):
+        axis = output.steps[0].partial.axis
+        free = next((each for each in passes if axis not in each), None)
+        if free is None:
+            passes.append(free := {})
+        free[axis] = index
+    results: dict[int, Any] = {}
+    for each in passes:
+        wanted = [outputs[index].steps[0].partial for index in each.values()]
+        results |= zip(each.values(), chunks.partials(data, wanted, gaps=gaps), strict=True)
+    return [results[index] for index in range(len(outputs))]
+
+
+def _mixed(data: Any, output: Output, gaps: bool) -> Any:
+    """Return a mixed partial; between its factors nothing is rounded to single precision."""
     final = blocks.result_dtype(data)
-    between = np.result_type(final, np.float64)
+    if isinstance(final, np.dtype):
+        between = np.result_type(final, np.float64)
+    else:
+        xp = data.__array_namespace__()
+        between = xp.result_type(final, xp.float64)
     for step in output.steps:
         (data,) = chunks.partials(data, [step.partial], gaps=gaps, dtype=between)
-    return [data.astype(final)]
+    return data.astype(final) if isinstance(final, np.dtype) else xp.astype(data, final)
 
 
-def _unit_words(decided: Plan) -> list[str]:
-    """Return every unit from which the units of the results are formed."""
-    found = [field.units for field in decided.fields]
-    found += [step.axis.units for field in decided.fields for output in field.outputs for step in output.steps]
-    return [word for word in found if word is not None]
+def _warn_of_units(decided: Plan) -> None:
+    """Warn of every unit with which no unit of a result can be formed; quantities know theirs."""
+    found: list[str | None] = []
+    for field in decided.fields:
+        outputs = [output for output in field.outputs if output.unit is None]
+        if outputs:
+            found.append(field.units)
+        found += [step.axis.units for output in outputs for step in output.steps]
+    units.warn_unusable(*(word for word in found if word is not None))

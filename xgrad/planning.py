@@ -1,182 +1,174 @@
-"""Every decision of a call and every check of what the user asked for; the data are not touched."""
+"""Every decision of a call: what is asked meets what is there, and a plan results; no data are touched."""
 
 from __future__ import annotations
 
-import difflib
 import logging
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from . import chunks, display, labels, quantities, schemes
+from . import blocks, candidates, chunks, labels, quantities, schemes
 from .axes import Axis, axis_from_coordinate, axis_from_spacing
+from .candidates import Grid, LeftOut, held, listed
 from .errors import CoordinateError, XgradError
-
-Periodic = Literal["auto"] | bool | str | Sequence[Hashable] | Mapping[Any, Any]
-Dims = Hashable | Iterable[Hashable] | None
+from .options import (
+    Dims,
+    Options,
+    check_free,
+    check_hashable,
+    check_used,
+    derivative_order,
+    names_of,
+    output_names,
+    suggestion,
+)
+from .plans import Field, Output, Plan, Step
 
 _log = logging.getLogger("xgrad")
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The options that all methods share, checked."""
-
-    order: int = 2
-    edge_order: int | None = None
-    skipna: bool = True
-    periodic: Periodic = "auto"
-    spacing: Mapping[Hashable, Any] = field(default_factory=dict)
-    datetime_unit: str = "s"
-
-    def __post_init__(self) -> None:
-        if isinstance(self.order, bool) or self.order not in schemes.ORDERS:
-            raise XgradError(f"order={self.order!r} is not available; choose one of {schemes.ORDERS}")
-        highest = max(schemes.ORDERS)
-        if self.edge_order is not None and (
-            isinstance(self.edge_order, bool) or self.edge_order not in range(1, highest + 1)
-        ):
-            raise XgradError(f"edge_order={self.edge_order!r} is not available; choose 1 to {highest}")
-        if not isinstance(self.skipna, bool | np.bool_):
-            raise XgradError(f"skipna={self.skipna!r}: choose True or False")
-        if not isinstance(self.spacing, Mapping):
-            raise XgradError(f"spacing={self.spacing!r}: give a mapping {{dim: step or positions}}")
-
-    @property
-    def at_edges(self) -> int:
-        """Order of accuracy at open ends."""
-        return self.order if self.edge_order is None else self.edge_order
-
-    def period_of(self, name: Hashable, dim: Hashable) -> Any:
-        """What `periodic` says of one coordinate."""
-        if isinstance(self.periodic, bool | np.bool_) or self.periodic == "auto":
-            return self.periodic
-        if isinstance(self.periodic, Mapping):
-            return self.periodic.get(name, self.periodic.get(dim, False))
-        return name in _names(self.periodic) or dim in _names(self.periodic)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One derivative along one axis: the coordinate, the stencils, and the order of the derivative."""
-
-    axis: Axis
-    partial: chunks.Partial
-    n: int
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """A derivative that will be made: one step, or the steps of a mixed partial in the order in which they are applied."""
-
-    name: Hashable
-    attrs: dict[Any, Any]
-    steps: tuple[Step, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One variable and its derivatives."""
-
-    name: Hashable | None
-    units: str | None
-    dims: tuple[Hashable, ...]
-    shape: tuple[int, ...]
-    chunks: tuple[tuple[int, ...], ...] | None
-    dtype: Any
-    outputs: tuple[Output, ...]
-    left_out: tuple[tuple[Hashable, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a call will do: for each variable its derivatives, how they are made, and what is left out and why."""
-
-    options: Options
-    fields: tuple[Field, ...]
-    left_out: tuple[tuple[Hashable, str], ...] = ()
-
-    def __repr__(self) -> str:
-        return display.text(_tables(self), self.left_out)
-
-    def _repr_html_(self) -> str:
-        return display.html(_tables(self), self.left_out)
-
-
-def plan_compute(
-    obj: xr.DataArray | xr.Dataset, dims: Dims, options: Options, n: int, names: Mapping[Hashable, Hashable] | None
-) -> Plan:
+def plan_compute(obj: Grid, dims: Dims, options: Options, n: int, names: Any) -> Plan:
     """Decide how each derivative of `compute` is made."""
-    _check_n(n)
-    names = {} if names is None else names
-    if not isinstance(names, Mapping):
-        raise XgradError(f"names={names!r}: give a mapping {{dim: name of the output}}")
-    wanted = None if dims is None else _names(dims)
+    known = candidates.known_names(obj)
+    wanted = None if dims is None else names_of(dims, known)
+    call = _Call(obj, options, derivative_order(n), output_names(names), wanted)
+    used = known if wanted is None else [*wanted, *(candidates.dim_of(obj, name) for name in wanted)]
+    options.check_names(wanted, used, list(obj.dims))
     if isinstance(obj, xr.Dataset):
-        return _plan_dataset(obj, wanted, options, n, names)
-    _check_options(options, obj, wanted)
-    taken = {obj.name, *obj.coords, *obj.dims}
-    return Plan(options, (_plan_field(obj, wanted, options, n, names, taken, _Axes(obj, options)),))
+        return _plan_dataset(obj, call)
+    candidates.check_data(obj)
+    for key in wanted or ():
+        call.axis(key)
+    keys, left_out = (wanted, ()) if wanted is not None else candidates.usable(obj, options)
+    if not keys:
+        reasons = listed(left_out) or "there are no dimensions"
+        raise CoordinateError(f"no dimension of {candidates.called(obj)} has a usable coordinate: {reasons}")
+    check_used(call.names, keys)
+    outputs = call.outputs(obj, keys, {obj.name, *obj.coords, *obj.dims}, alone=True)
+    return Plan(options, (_field(obj, outputs, left_out),))
 
 
-def plan_derivative(obj: xr.DataArray, orders: Mapping[Hashable, int], options: Options, name: Hashable | None) -> Plan:
+def plan_derivative(
+    obj: xr.DataArray, orders: Mapping[Hashable, int], options: Options, name: Hashable | None
+) -> Plan:
     """Decide how one partial derivative, mixed or not, is made."""
     if not orders:
         raise XgradError("no derivative was asked for: give orders by dimension, as in derivative(x=2, y=1)")
-    for n in orders.values():
-        _check_n(n)
-    _check_options(options, obj, list(orders))
-    _check_data(obj)
-    axes = _Axes(obj, options)
-    steps = [axes.step(obj, key, n) for key, n in orders.items()]
-    if len({step.axis.dim for step in steps}) < len(steps):
-        raise XgradError(f"{list(orders)!r} lie on the same dimension: differentiate along each dimension once")
-    name = labels.default_name(obj.name, list(orders.items())) if name is None else name
-    _check_name(name, {obj.name, *obj.coords, *obj.dims}, "name='...'")
-    attrs = _attrs(obj, steps, options)
-    steps.sort(key=lambda step: step.partial.axis)
-    return Plan(options, (_field(obj, (Output(name, attrs, tuple(steps)),)),))
+    keys = list(orders)
+    options.check_names(keys, [*keys, *(candidates.dim_of(obj, key) for key in keys)], list(obj.dims))
+    call = _Call(obj, options, 1, {}, keys)
+    found = [call.axis(key) for key in keys]
+    if len({axis.dim for axis in found}) < len(found):
+        raise XgradError(f"{keys!r} lie on the same dimension: differentiate along each dimension once")
+    factors = [(key, derivative_order(orders[key], key)) for key in keys]
+    candidates.check_data(obj)
+    if name is None:
+        name = labels.default_name(obj.name, factors)
+    check_hashable(name, "name=")
+    check_free(name, {obj.name, *obj.coords, *obj.dims}, "choose another with name='...'")
+    steps = [call.step(obj, key, n) for key, n in factors]
+    output = _output(obj, name, steps, options)
+    applied = tuple(sorted(steps, key=lambda step: step.partial.axis))
+    return Plan(options, (_field(obj, (replace(output, steps=applied),)),))
 
 
-def survey(obj: xr.DataArray | xr.Dataset) -> Plan:
-    """Plan what can be planned with the default options, and say of everything else why not."""
-    options = Options()
-    fields, left_out = [], []
-    for name, array in obj.data_vars.items() if isinstance(obj, xr.Dataset) else [(obj.name, obj)]:
-        axes, outputs, reasons = _Axes(obj, options), [], []
-        try:
-            _check_data(array)
-            for dim in array.dims:
-                try:
-                    step = axes.step(array, dim, 1)
-                    output = labels.default_name(array.name, [(dim, 1)])
-                    outputs.append(Output(output, _attrs(array, [step], options), (step,)))
-                except XgradError as error:
-                    reasons.append((dim, str(error)))
-            fields.append(_field(array, tuple(outputs), tuple(reasons)))
-        except XgradError as error:
-            left_out.append((name, str(error)))
+def plan_tree(tree: xr.DataTree, dims: Dims, options: Options, n: int, names: Any) -> dict[str, Plan]:
+    """Decide how the derivatives in each node of a tree are made; for a node that lacks a name none are."""
+    nodes = {path: node.to_dataset() for path, node in tree.subtree_with_keys}
+    known = _union(map(candidates.known_names, nodes.values()))
+    wanted = None if dims is None else names_of(dims, known)
+    for name in wanted or ():
+        if name not in known:
+            raise CoordinateError(
+                f"no dimension or coordinate {name!r} in the DataTree: {suggestion(name, known)}"
+            )
+    n, names = derivative_order(n), output_names(names)
+    used = known
+    if wanted is not None:
+        used = _union([wanted, *([candidates.dim_of(ds, name) for name in wanted] for ds in nodes.values())])
+    options.check_names(wanted, used, _union(ds.dims for ds in nodes.values()))
+    check_used(names, used if wanted is None else wanted)
+    plans = {
+        path: _plan_node(path, ds, options, n, names, wanted) for path, ds in nodes.items() if ds.data_vars
+    }
+    if not any(plan.fields for plan in plans.values()):
+        reasons = listed(merged(options, plans).left_out) or "it holds no data variables"
+        raise XgradError(f"nothing in the DataTree can be differentiated{_along(wanted)}: {reasons}")
+    return plans
+
+
+def merged(options: Options, plans: Mapping[str, Plan]) -> Plan:
+    """Return the plans of a tree's nodes as one, in which variables are named with their paths."""
+
+    def path(node: str, name: Hashable | None) -> str:
+        return f"{name}" if node == "." else f"{node}/{name}"
+
+    fields = [
+        replace(item, name=path(node, item.name)) for node, plan in plans.items() for item in plan.fields
+    ]
+    left_out = [(path(node, name), reason) for node, plan in plans.items() for name, reason in plan.left_out]
     return Plan(options, tuple(fields), tuple(left_out))
 
 
-class _Axes:
-    """The axes of one call: each coordinate is read and decided once."""
+def survey(obj: Grid | xr.DataTree) -> Plan:
+    """Plan what can be planned with the default options, and say of everything else why not; never raises."""
+    options = Options()
+    if isinstance(obj, xr.DataTree):
+        return merged(options, {path: survey(node.to_dataset()) for path, node in obj.subtree_with_keys})
+    call, described = _Call(obj, options, 1, {}, None), candidates.describing(obj)
+    fields: list[Field] = []
+    left_out: list[tuple[Hashable | None, str]] = []
+    named = obj.data_vars.items() if isinstance(obj, xr.Dataset) else [("f" if obj.name is None else obj.name, obj)]
+    for name, array in named:
+        try:
+            reason = None if array is obj else candidates.unsuited(array, described, ())
+            if reason is None:
+                candidates.check_data(array)
+                fields.append(_surveyed(array, call))
+            else:
+                left_out.append((name, reason))
+        except Exception as error:
+            left_out.append((name, _reason(error)))
+    return Plan(options, tuple(fields), tuple(left_out))
 
-    def __init__(self, obj: xr.DataArray | xr.Dataset, options: Options) -> None:
-        self._obj, self._options = obj, options
+
+class _Call:
+    """One call: what it asks for, and the axes of its object, of which each is read and decided once."""
+
+    def __init__(
+        self,
+        obj: Grid,
+        options: Options,
+        n: int,
+        names: Mapping[Hashable, Hashable],
+        wanted: Sequence[Hashable] | None,
+    ) -> None:
+        self.options, self.n, self.names, self.wanted = options, n, names, wanted
+        self._obj = obj
         self._axes: dict[Hashable, Axis] = {}
         self._schemes: dict[tuple[Hashable, int], schemes.Scheme] = {}
 
+    def axis(self, name: Hashable) -> Axis:
+        """Decide what one coordinate is."""
+        if name not in self._axes:
+            obj, options = self._obj, self.options
+            periodic = options.period_of(name, candidates.dim_of(obj, name))
+            unit = options.datetime_unit
+            if name in options.spacing:
+                given = options.spacing[name]
+                axis = axis_from_spacing(name, obj.sizes[name], given, periodic=periodic, datetime_unit=unit)
+            else:
+                axis = axis_from_coordinate(obj, name, periodic=periodic, datetime_unit=unit)
+            self._axes[name] = axis
+        return self._axes[name]
+
     def step(self, array: xr.DataArray, name: Hashable, n: int) -> Step:
         """Return the derivative of an array along one coordinate."""
-        if name not in self._axes:
-            self._axes[name] = self._read(name)
-        axis, options = self._axes[name], self._options
+        axis, options = self.axis(name), self.options
         if (name, n) not in self._schemes:
-            _check_points(axis, n, options)
+            candidates.check_points(axis, n, options)
             self._schemes[name, n] = schemes.scheme(
                 axis.points,
                 step=axis.step,
@@ -189,110 +181,146 @@ class _Axes:
         place = array.dims.index(axis.dim)
         return Step(axis, chunks.Partial(place, self._schemes[name, n], axis.descending, axis.duplicate), n)
 
-    def _read(self, name: Hashable) -> Axis:
-        """Decide what one coordinate is."""
-        obj, options = self._obj, self._options
-        if name in options.spacing:
-            return axis_from_spacing(
-                name,
-                obj.sizes[name],
-                options.spacing[name],
-                periodic=options.period_of(name, name),
-                datetime_unit=options.datetime_unit,
-            )
-        dims = obj[name].dims if name in obj.coords else ()
-        dim = dims[0] if len(dims) == 1 else name
-        return axis_from_coordinate(
-            obj, name, periodic=options.period_of(name, dim), datetime_unit=options.datetime_unit
-        )
+    def outputs(
+        self, array: xr.DataArray, keys: Sequence[Hashable], taken: set[Hashable | None], *, alone: bool
+    ) -> tuple[Output, ...]:
+        """Plan the derivatives of one variable, and add their names to those that are taken."""
+        found = []
+        for key in keys:
+            try:
+                step = self.step(array, key, self.n)
+            except CoordinateError as error:
+                if self.wanted is not None:
+                    raise
+                raise CoordinateError(
+                    f"{error}; or name the dimensions that are wanted, dims=[...]"
+                ) from error
+            name = self.names.get(key, labels.default_name(array.name, [(key, self.n)]))
+            remedy = f"choose another with names={{{key!r}: '...'}}"
+            check_free(name, taken, remedy + ("" if alone else ", one variable a call"))
+            taken.add(name)
+            found.append(_output(array, name, [step], self.options))
+        return tuple(found)
 
 
-def _plan_dataset(
-    obj: xr.Dataset, wanted: list[Hashable] | None, options: Options, n: int, names: Mapping[Hashable, Hashable]
-) -> Plan:
+def _plan_dataset(obj: xr.Dataset, call: _Call) -> Plan:
+    """Plan the variables of a Dataset; refuse it where there are none."""
+    plan = _plan_variables(obj, call)
+    if not plan.fields:
+        reasons = listed(plan.left_out) or "it has no data variables"
+        raise XgradError(f"no variable of the Dataset can be differentiated{_along(call.wanted)}: {reasons}")
+    outputs = [output for item in plan.fields for output in item.outputs]
+    check_used(call.names, _union([step.axis.name for step in output.steps] for output in outputs))
+    return plan
+
+
+def _plan_variables(obj: xr.Dataset, call: _Call) -> Plan:
     """Plan every numeric variable that has all dims; list the others."""
-    _check_options(options, obj, wanted)
-    axes, taken = _Axes(obj, options), {*obj.variables, *obj.dims}
-    needed = {_dim_of(obj, name) for name in wanted or ()}
-    supporting = _supporting(obj)
-    fields: list[Field] = []
+    needed = [call.axis(name).dim for name in call.wanted or ()]
+    described = candidates.describing(obj)
+    chosen: list[tuple[xr.DataArray, Sequence[Hashable], LeftOut]] = []
     left_out: list[tuple[Hashable, str]] = []
     for name, array in obj.data_vars.items():
-        reason = _unsuited(array, name, supporting, needed)
-        if reason is None and wanted is None and not any(_left_out(array, dim, options) is None for dim in array.dims):
-            reason = "no dimension has a usable coordinate"
-        if reason is not None:
+        keys: Sequence[Hashable] = call.wanted or ()
+        dims_left: LeftOut = ()
+        reason = candidates.unsuited(array, described, needed)
+        if reason is None and call.wanted is None:
+            keys, dims_left = candidates.usable(array, call.options)
+            if not keys:
+                reason = f"no dimension of it has a usable coordinate: {listed(dims_left) or 'it has none'}"
+        if reason is None:
+            candidates.check_data(array)
+            chosen.append((array, keys, dims_left))
+        else:
             _log.info("%s is left out: %s", labels.plain(name), reason)
             left_out.append((name, reason))
-            continue
-        fields.append(_plan_field(array, wanted, options, n, names, taken, axes))
-        taken |= {output.name for output in fields[-1].outputs}
-    if not fields:
-        listed = "; ".join(f"{name!r}: {reason}" for name, reason in left_out) or "it has no data variables"
-        raise XgradError(f"no variable of the Dataset can be differentiated along {wanted or 'any dim'!r}: {listed}")
-    return Plan(options, tuple(fields), tuple(left_out))
+    taken: set[Hashable | None] = {*obj.variables, *obj.dims}
+    fields = [
+        _field(array, call.outputs(array, keys, taken, alone=len(chosen) == 1), dims_left)
+        for array, keys, dims_left in chosen
+    ]
+    return Plan(call.options, tuple(fields), tuple(left_out))
 
 
-def _plan_field(
-    array: xr.DataArray,
-    wanted: list[Hashable] | None,
+def _plan_node(
+    path: str,
+    ds: xr.Dataset,
     options: Options,
     n: int,
     names: Mapping[Hashable, Hashable],
-    taken: set[Hashable],
-    axes: _Axes,
-) -> Field:
-    """Plan the derivatives of one variable."""
-    _check_data(array)
-    left_out: list[tuple[Hashable, str]] = []
-    if wanted is None:
-        reasons = [(dim, _left_out(array, dim, options)) for dim in array.dims]
-        left_out = [(dim, reason) for dim, reason in reasons if reason is not None]
-        wanted = [dim for dim, reason in reasons if reason is None]
-        if not wanted:
-            listed = "; ".join(f"{dim!r} {reason}" for dim, reason in left_out) or "there are no dimensions"
-            raise CoordinateError(f"no dimension of {_called(array)} has a usable coordinate: {listed}")
-    for dim, reason in left_out:
-        _log.info("%s: dimension %s is left out: it %s", labels.plain(array.name), labels.plain(dim), reason)
-    unused = [key for key in names if key not in wanted]
-    if unused:
-        raise XgradError(f"names= has {unused!r}, but the derivatives are along {wanted!r}")
+    wanted: Sequence[Hashable] | None,
+) -> Plan:
+    """Plan the variables of a tree's node; a node that lacks a name is left out."""
+    known = candidates.known_names(ds)
+    missing = [name for name in wanted or () if name not in known]
+    if missing:
+        reason = f"its node has no dimension or coordinate {missing[0]!r}"
+        for name in ds.data_vars:
+            _log.info("%s/%s is left out: %s", labels.plain(path), labels.plain(name), reason)
+        return Plan(options, (), tuple((name, reason) for name in ds.data_vars))
+    own = {key: name for key, name in names.items() if key in known}
+    try:
+        return _plan_variables(ds, _Call(ds, options.within(known), n, own, wanted))
+    except XgradError as error:
+        raise type(error)(f"node {path!r}: {error}") from error
+
+
+def _surveyed(array: xr.DataArray, call: _Call) -> Field:
+    """Plan the derivatives of a variable along its dimensions, each on its own."""
     outputs: list[Output] = []
-    for key in wanted:
-        step = axes.step(array, key, n)
-        name = names.get(key, labels.default_name(array.name, [(key, n)]))
-        _check_name(name, {*taken, *(output.name for output in outputs)}, f"names={{{key!r}: '...'}}")
-        outputs.append(Output(name, _attrs(array, [step], options), (step,)))
-    return _field(array, tuple(outputs), tuple(left_out))
+    reasons: list[tuple[Hashable, str]] = []
+    for dim in array.dims:
+        try:
+            step = call.step(array, dim, 1)
+            outputs.append(_output(array, labels.default_name(array.name, [(dim, 1)]), [step], call.options))
+        except Exception as error:
+            reasons.append((dim, _reason(error)))
+    return _field(array, tuple(outputs), tuple(reasons))
 
 
-def _field(
-    array: xr.DataArray, outputs: tuple[Output, ...], left_out: tuple[tuple[Hashable, str], ...] = ()
-) -> Field:
-    """Describe a variable."""
-    return Field(
-        array.name, _units_of(array), array.dims, array.shape, array.chunks, array.dtype, outputs, left_out
-    )
+def _reason(error: Exception) -> str:
+    """Return what an error says; what was not foreseen is called by its name."""
+    return str(error) if isinstance(error, XgradError) else f"{type(error).__name__}: {error}"
 
 
-def _units_of(array: xr.DataArray) -> str | None:
-    """Return the unit of a variable's values: that of its quantity, s for times, else its `units` attribute."""
-    if array.dtype.kind in "mM":
-        return "s"
-    return quantities.units_of(array) or array.attrs.get("units")
-
-
-def _attrs(array: xr.DataArray, steps: Sequence[Step], options: Options) -> dict[Any, Any]:
-    """Return the attributes of a derivative."""
+def _output(array: xr.DataArray, name: Hashable, steps: Sequence[Step], options: Options) -> Output:
+    """Describe one derivative."""
     along = []
     for step in steps:
         axis = step.axis
         given = axis.name in options.spacing or axis.name not in array.coords
-        attrs = {} if given else array.coords[axis.name].attrs
+        attrs = {} if given else array.coords.variables[axis.name].attrs
         along.append(labels.Along(axis.name, step.n, axis.units, axis.time, attrs))
-    return labels.derivative_attrs(
+    attrs = labels.derivative_attrs(
         array.attrs, along, field=array.name, units=_units_of(array), comment=_comment(steps, options)
     )
+    data = held(array)
+    if not quantities.is_quantity(data):
+        return Output(name, attrs, tuple(steps))
+    unit = quantities.derived_unit(data, [(step.axis.name, step.axis.units, step.n) for step in steps])
+    return Output(name, {key: value for key, value in attrs.items() if key != "units"}, tuple(steps), unit)
+
+
+def _field(array: xr.DataArray, outputs: tuple[Output, ...], left_out: LeftOut = ()) -> Field:
+    """Describe a variable."""
+    return Field(
+        name=array.name,
+        units=_units_of(array),
+        dims=array.dims,
+        shape=array.shape,
+        chunks=array.chunks,
+        dtype=array.dtype,
+        result_dtype=blocks.result_dtype(quantities.strip(held(array))),
+        outputs=outputs,
+        left_out=left_out,
+    )
+
+
+def _units_of(array: xr.DataArray) -> str | None:
+    """Return the unit of a variable's values: of its quantity, s for times, else its `units` attribute."""
+    if getattr(array.dtype, "kind", None) in ("m", "M"):
+        return "s"
+    return quantities.units_of(held(array)) or array.attrs.get("units")
 
 
 def _comment(steps: Sequence[Step], options: Options) -> str:
@@ -307,192 +335,11 @@ def _comment(steps: Sequence[Step], options: Options) -> str:
     return f"finite differences along {'; '.join(parts)}{missing}"
 
 
-def _names(dims: Any) -> list[Hashable]:
-    """Return names given as one name or as several."""
-    if isinstance(dims, str) or not isinstance(dims, Iterable):
-        return [dims]
-    return list(dims)
+def _along(wanted: Sequence[Hashable] | None) -> str:
+    """Return the names that were given, in words."""
+    return "" if wanted is None else f" along {list(wanted)!r}"
 
 
-def _dim_of(obj: xr.DataArray | xr.Dataset, name: Hashable) -> Hashable:
-    """Return the dimension on which a name lies: itself, or that of a 1-D coordinate."""
-    if name in obj.dims or name not in obj.coords:
-        return name
-    dims = obj.coords[name].dims
-    return dims[0] if len(dims) == 1 else name
-
-
-def _check_n(n: Any) -> None:
-    """Refuse derivative orders other than 1 to 4."""
-    if isinstance(n, bool) or n not in schemes.DERIVATIVES:
-        raise XgradError(f"a derivative of order {n!r} is not available; choose one of {schemes.DERIVATIVES}")
-
-
-def _check_options(options: Options, obj: xr.DataArray | xr.Dataset, wanted: list[Hashable] | None) -> None:
-    """Refuse names that are not there, that are given twice, or that nothing uses."""
-    known = [*obj.dims, *(name for name in obj.coords if name not in obj.dims)]
-    data_names = obj.data_vars if isinstance(obj, xr.Dataset) else ()
-    for name in wanted or ():
-        if name not in known and name not in data_names:
-            raise CoordinateError(f"no dimension or coordinate {name!r}: {_suggestion(name, known)}")
-    if wanted is not None and not wanted:
-        raise XgradError("dims is empty: name the dimensions, or leave dims out for all of them")
-    if wanted is not None and len(set(wanted)) < len(wanted):
-        raise XgradError(f"dims={wanted!r} names a dimension twice")
-    used = known if wanted is None else [*wanted, *(_dim_of(obj, name) for name in wanted)]
-    for key in options.spacing:
-        if key not in obj.dims:
-            raise CoordinateError(f"spacing= has {key!r}, which is no dimension: {_suggestion(key, list(obj.dims))}")
-        if key not in (wanted or known):
-            raise XgradError(f"spacing= has {key!r}, but the derivatives are along {wanted!r}")
-    periodic = options.periodic
-    if isinstance(periodic, bool | np.bool_) or periodic == "auto":
-        return
-    for key in periodic if isinstance(periodic, Mapping) else _names(periodic):
-        if key not in used:
-            raise XgradError(
-                f"periodic={periodic!r} names {key!r}, but the derivatives are along {wanted or list(obj.dims)!r}; "
-                "give 'auto', True, False, dimensions, or a mapping {dim: period}"
-            )
-
-
-def _suggestion(name: Hashable, known: Sequence[Hashable]) -> str:
-    """Return what may have been meant."""
-    near = difflib.get_close_matches(str(name), [str(key) for key in known], n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are {list(known)!r}"
-
-
-def _check_name(name: Hashable, taken: set[Hashable], remedy: str) -> None:
-    """Refuse a name of an output that something else has."""
-    if name in taken:
-        raise XgradError(f"the result would be called {name!r}, which exists already; choose its name with {remedy}")
-
-
-def _check_data(array: xr.DataArray) -> None:
-    """Refuse data that have no derivative, or whose chunks are not known."""
-    if array.dtype.kind not in "biufcmM":
-        raise XgradError(f"{_called(array)} has dtype {array.dtype}; numbers, dates or durations are needed")
-    if array.chunks is not None and any(np.isnan(size) for along in array.chunks for size in along):
-        raise XgradError(f"{_called(array)} has chunks of unknown size; call .compute_chunk_sizes() on its Dask array")
-
-
-def _check_points(axis: Axis, n: int, options: Options) -> None:
-    """Refuse an axis with fewer points than its stencil, and say with which order it would do."""
-
-    def needed(order: int, edge_order: int) -> int:
-        return schemes.points_needed(n, order, edge_order, axis.step is not None, axis.ring)
-
-    there, need = axis.points.shape[1], needed(options.order, options.at_edges)
-    if there >= need:
-        return
-    orders = [order for order in schemes.ORDERS if needed(order, min(order, options.at_edges)) <= there]
-    if orders:
-        advice = f"order={orders[-1]} would work" + ("" if options.edge_order is None else " with a lower edge_order")
-    elif not axis.ring and n + 1 <= there:
-        advice = "edge_order=1 would work"
-    else:
-        advice = f"at least {n + 1} are needed for any order"
-    raise CoordinateError(
-        f"dimension {axis.dim!r} has {there} points, but {need} are needed for a derivative of order {n} "
-        f"with accuracy order {options.order}{' on a ring' if axis.ring else f' and edge order {options.at_edges}'}; "
-        f"{advice}"
-    )
-
-
-def _called(array: xr.DataArray) -> str:
-    """Return how a message calls an array."""
-    return "the array" if array.name is None else repr(array.name)
-
-
-def _left_out(array: xr.DataArray, dim: Hashable, options: Options) -> str | None:
-    """Say why a dimension is left out where none is named."""
-    if array.sizes[dim] < 2:
-        return f"has size {array.sizes[dim]}"
-    if dim in options.spacing:
-        return None
-    if dim not in array.coords:
-        return "has no coordinate"
-    if isinstance(array.xindexes.get(dim), xr.indexes.PandasMultiIndex):
-        return "has a MultiIndex"
-    dtype = array.coords[dim].dtype
-    if dtype.kind in "iufmM" or (dtype.kind == "O" and isinstance(array.indexes.get(dim), xr.CFTimeIndex)):
-        return None
-    return f"has a coordinate of dtype {dtype}"
-
-
-def _supporting(obj: xr.Dataset) -> set[Hashable]:
-    """Return the variables that describe coordinates: bounds, grid mappings, formula terms."""
-    found: set[Hashable] = set()
-    for variable in obj.variables.values():
-        for key in ("bounds", "climatology", "grid_mapping", "formula_terms"):
-            text = variable.attrs.get(key, variable.encoding.get(key, ""))
-            found |= {word for word in str(text).replace(":", " ").split() if word in obj.variables}
-    return found
-
-
-def supporting_variables(obj: xr.Dataset) -> list[Hashable]:
-    """Return the data variables that describe coordinates (bounds, grid mappings) and stay in a result."""
-    return [name for name in _supporting(obj) if name in obj.data_vars]
-
-
-def _unsuited(array: xr.DataArray, name: Hashable, supporting: set[Hashable], needed: set[Hashable]) -> str | None:
-    """Say why a variable of a Dataset is not differentiated."""
-    missing = [dim for dim in needed if dim not in array.dims]
-    checks: list[tuple[bool, Callable[[], str]]] = [
-        (name in supporting, lambda: "it describes a coordinate"),
-        (any(key.startswith("flag_") for key in map(str, array.attrs)), lambda: "it holds flags"),
-        (array.dtype.kind not in "iufcmM", lambda: f"it has dtype {array.dtype}"),
-        (bool(missing), lambda: f"it has no dimension {missing[0]!r}"),
-    ]
-    return next((reason() for failed, reason in checks if failed), None)
-
-
-def _tables(plan: Plan) -> list[display.Table]:
-    """Return the rows that are shown of a plan."""
-    return [
-        display.Table(
-            title=f"{labels.plain(item.name if item.name is not None else 'f')} "
-            f"({', '.join(f'{labels.plain(d)}: {size}' for d, size in zip(item.dims, item.shape, strict=True))}) "
-            f"{item.dtype}" + (f" [{item.units}]" if item.units else ""),
-            rows=[_row(output, step, plan.options) for output in item.outputs for step in output.steps],
-            notes=[*_notes(item), *(f"{labels.plain(dim)}: {reason}" for dim, reason in item.left_out)],
-        )
-        for item in plan.fields
-    ]
-
-
-def _row(output: Output, step: Step, options: Options) -> dict[str, str]:
-    """Return one line of the table."""
-    axis, scheme = step.axis, step.partial.scheme
-    low, high = axis.spacing
-    spacing = f"{low:.6g}" if low == high else f"{low:.6g} to {high:.6g}"
-    taps = 0 if scheme.interior is None else scheme.interior.weights.shape[0]
-    edges = "" if axis.ring else f", {schemes.edge_width(step.n, options.at_edges)} at ends"
-    low_reach, high_reach = scheme.reads(scheme.size // 2, scheme.size // 2 + 1, options.skipna)
-    return {
-        "result": labels.plain(output.name),
-        "units": output.attrs.get("units", "unknown"),
-        "along": labels.plain(axis.name),
-        "coordinate": ("time, " if axis.time else "") + axis.kind + (", descending" if axis.descending else ""),
-        "points": str(axis.size),
-        "spacing": f"{spacing} {axis.units or ''}".strip(),
-        "stencil": f"{taps or schemes.edge_width(step.n, options.at_edges)} points{edges}",
-        "halo": str(max(scheme.size // 2 - low_reach, high_reach - scheme.size // 2 - 1)),
-        "boundary": "ring" if axis.ring else "open",
-        "notes": "; ".join(axis.notes),
-    }
-
-
-def _notes(item: Field) -> list[str]:
-    """Say what the results weigh, and how they are chunked."""
-    count = len(item.outputs)
-    itemsize = np.dtype(item.dtype).itemsize if item.dtype.kind in "fc" else 8
-    size = int(np.prod(item.shape, dtype=np.int64)) * itemsize
-    if item.chunks is None:
-        return [f"in memory; results {display.size(count * size)}"]
-    largest = int(np.prod([max(along) for along in item.chunks], dtype=np.int64)) * itemsize
-    number = int(np.prod([len(along) for along in item.chunks], dtype=np.int64))
-    return [
-        f"lazy, {number} chunks; a chunk with its results about {display.size((count + 1) * largest)}; "
-        f"results {display.size(count * size)}"
-    ]
+def _union(groups: Iterable[Iterable[Hashable]]) -> list[Hashable]:
+    """Return all names of several groups, each once, in order."""
+    return list(dict.fromkeys(name for group in groups for name in group))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
-import xarray as xr
-
-from .errors import CoordinateError
+from .errors import CoordinateError, XgradError
 from .units import derivative_units
+
+_FACTOR = re.compile(r"(.*[^\d-])(-?\d+)?")  # "s-2": a word and its exponent; plain numbers do not match
 
 
 def is_quantity(data: Any) -> bool:
@@ -17,10 +17,13 @@ def is_quantity(data: Any) -> bool:
     return hasattr(data, "magnitude") and hasattr(data, "units")
 
 
-def units_of(array: xr.DataArray) -> str | None:
-    """Return the unit of a DataArray's quantity, None if it holds none; nothing is loaded."""
-    data = array.variable._data
-    return str(data.units).removeprefix("delta_") if is_quantity(data) else None
+def units_of(data: Any) -> str | None:
+    """Return the unit of a quantity in UDUNITS words, None for an array without."""
+    if not is_quantity(data):
+        return None
+    # compact, of long names: "meter**2/second"; the symbols of pint and UDUNITS differ ("a": year, are)
+    text = format(data.units, "C").removeprefix("delta_")
+    return "1" if text == "dimensionless" else text
 
 
 def strip(data: Any) -> Any:
@@ -28,32 +31,35 @@ def strip(data: Any) -> Any:
     return data.magnitude if is_quantity(data) else data
 
 
-def derived_unit(data: Any, along: Sequence[tuple[str | None, int]]) -> Any:
-    """Return the unit of a derivative of a quantity, None for data without unit.
+def derived_unit(data: Any, along: Sequence[tuple[Hashable, str | None, int]]) -> Any:
+    """Return the unit of a derivative of a quantity; nothing is computed.
 
     Parameters
     ----------
-    data : array or quantity
-        What is differentiated; not computed.
-    along : sequence of (str or None, int)
-        Unit of each coordinate, and order of the derivative along it.
+    data : quantity
+        What is differentiated.
+    along : sequence of (name, str or None, int)
+        Each coordinate with its unit and the order of the derivative along it.
 
     Returns
     -------
-    unit or None
+    unit
         Of the quantity's own registry. Offset units give their differences: delta_degree_Celsius / meter.
 
     Raises
     ------
     CoordinateError
         If the unit of a coordinate is missing or unknown to the registry.
+    XgradError
+        If the quantity's unit has no differences.
     """
-    if not is_quantity(data):
-        return None
     nothing = data[(slice(0),) * data.ndim]
-    unit = (nothing - nothing).units
-    for name, n in along:
-        unit = unit / _coordinate_unit(data._REGISTRY, name) ** n
+    try:
+        unit = (nothing - nothing).units
+    except Exception as error:
+        raise XgradError(f"values in {data.units!s} have no differences: {error}") from error
+    for name, units, n in along:
+        unit = unit / _coordinate_unit(data._REGISTRY, name, units) ** n
     return unit
 
 
@@ -62,14 +68,23 @@ def restore(result: Any, unit: Any) -> Any:
     return result if unit is None else unit._REGISTRY.Quantity(result, unit)
 
 
-def _coordinate_unit(registry: Any, units: str | None) -> Any:
+def _coordinate_unit(registry: Any, name: Hashable, units: str | None) -> Any:
     """Return a coordinate's unit in the terms of a registry."""
+    advice = f"set its attrs['units'] ('1' for none), or give spacing={{{name!r}: a quantity}}"
     if units is None:
-        raise CoordinateError(
-            "the data are a quantity, but the coordinate has no units: set its attrs['units'] ('1' for none)"
-        )
-    form = derivative_units("1", [(units, -1)]) or units
+        raise CoordinateError(f"the data are a quantity, but {name!r} has no units: {advice}")
+    form = derivative_units(units)
     try:
-        return registry.parse_units(re.sub(r"(?<=[A-Za-z_])(-?\d+)", r"**\1", form).replace(" ", " * "))
+        if form is None:  # no UDUNITS words; the registry may know better
+            return registry.parse_units(units)
+        unit = registry.dimensionless
+        for factor in [] if form == "1" else re.split(r"[ *]", form):
+            match = _FACTOR.fullmatch(factor)
+            if match is None or factor[0].isdigit():
+                raise ValueError(f"{factor!r} is a number")
+            unit = unit * registry.parse_units(match[1]) ** int(match[2] or 1)
+        return unit
     except Exception as error:
-        raise CoordinateError(f"the quantity's registry does not know the coordinate's units {units!r}") from error
+        raise CoordinateError(
+            f"the data are a quantity, whose registry does not know the units {units!r} of {name!r}: {advice}"
+        ) from error

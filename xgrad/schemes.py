@@ -47,8 +47,8 @@ class Scheme:
         Derivative order; orders of accuracy inside and at open ends.
     size : int
         Rows of the line; on a ring, its points without a duplicate.
-    period : float
-        Length of the ring, 0.0 for an open line.
+    boundary : tuple of Boundary
+        What lies beyond the low and the high end.
     interior : Stencil or None
         Centred stencil, one column for all rows where the line is uniform, else one for each row from
         `half` on (ring: from 0).
@@ -60,7 +60,7 @@ class Scheme:
     order: int
     edge_order: int
     size: int
-    period: float
+    boundary: tuple[Boundary, Boundary]
     interior: Stencil | None
     edges: dict[int, Stencil]
     _gaps: Gaps = field(repr=False)
@@ -73,7 +73,7 @@ class Scheme:
     @property
     def ring(self) -> bool:
         """Whether the line closes on itself."""
-        return self.period > 0
+        return isinstance(self.boundary[0], Wrap)
 
     def reads(self, first: int, stop: int, gaps: bool) -> tuple[int, int]:
         """Rows that the results of rows `first` to `stop - 1` read, as (first, stop); a ring counts on."""
@@ -167,49 +167,54 @@ def scheme(
         If the line has fewer points than `points_needed`.
     """
     edge_order = order if edge_order is None else edge_order
-    size = points.shape[1]
-    period = boundary[0].period if isinstance(boundary[0], Wrap) else 0.0
-    needed = points_needed(n, order, edge_order, step is not None, period > 0)
+    size, ring = points.shape[1], isinstance(boundary[0], Wrap)
+    needed = points_needed(n, order, edge_order, step is not None, ring)
     if size < needed:
         raise XgradError(f"a stencil of {needed} points was asked for on a line of {size}")
-    half = interior_width(n, order, step is not None) // 2
-    edge = edge_width(n, edge_order)
-    if step is not None:
-        divisor = step**n / scale**n
-        gaps = Gaps(n, half, edge, None, None, period, 1.0)
-        table = np.zeros((len(gaps.variants), edge, 1))
-        for index, (width, below) in enumerate(gaps.variants):
-            table[index, :width, 0] = _unit(n, width, below)[:, 0] / divisor
-        gaps = Gaps(n, half, edge, table, None, period, 1.0)
-    else:
+    half, edge = interior_width(n, order, step is not None) // 2, edge_width(n, edge_order)
+    period = boundary[0].period if isinstance(boundary[0], Wrap) else 0.0
+    if step is None:
         turns = np.zeros((1, size))
         gaps = Gaps(n, half, edge, None, np.vstack([points, turns]), period, scale**n)
-    inside = np.arange(size) if period else np.arange(half, size - half)
+    else:
+        gaps = Gaps(n, half, edge, _run_table(n, edge, step, scale), None, period, 1.0)
+
+    def weights(rows: NDArray[np.int64], start: int, width: int) -> Floats:
+        """Weights of the given rows: one column each, or one for all where the line is uniform."""
+        if step is None:
+            return _local(gaps, size, rows, start, width)
+        return _even(n, width, -start, step, scale)
+
+    inside = np.arange(size) if ring else np.arange(half, size - half)
     interior = None
-    if inside.size and step is not None:
-        interior = Stencil(-half, _symmetric(_unit(n, 2 * half + 1, half), n) / divisor, -1 if n % 2 else 1)
-    elif inside.size:
-        interior = Stencil(-half, _local(gaps, size, inside, -half, 2 * half + 1))
+    if inside.size:
+        interior = Stencil(-half, weights(inside, -half, 2 * half + 1), 0)
+        if step is not None:
+            parity = -1 if n % 2 else 1
+            interior = Stencil(-half, (interior.weights + parity * interior.weights[::-1]) / 2, parity)
     edges = {}
-    near_ends = () if period else (*range(min(half, size)), *range(max(half, size - half), size))
+    near_ends = () if ring else (*range(min(half, size)), *range(max(half, size - half), size))
     for row in near_ends:
         start = min(max(row - gaps.left, 0), size - edge) - row
-        if step is not None:
-            edges[row] = Stencil(start, _unit(n, edge, -start) / divisor)
-        else:
-            edges[row] = Stencil(start, _local(gaps, size, np.array([row]), start, edge))
-    return Scheme(n, order, edge_order, size, period, interior, edges, gaps)
+        edges[row] = Stencil(start, weights(np.array([row]), start, edge))
+    return Scheme(n, order, edge_order, size, boundary, interior, edges, gaps)
 
 
-def _unit(n: int, width: int, below: int) -> Floats:
-    """Weights on unit spacing with `below` taps under the point."""
-    return fornberg(np.arange(-below, width - below, dtype=np.float64)[:, None], n)
+def _even(n: int, width: int, below: int, step: float, scale: float) -> Floats:
+    """Weights on even spacing with `below` taps under the point."""
+    unit = fornberg(np.arange(-below, width - below, dtype=np.float64)[:, None], n)
+    return unit / (step**n / scale**n)
 
 
-def _symmetric(weights: Floats, n: int) -> Floats:
-    """Make centred weights exactly antisymmetric (odd n) or symmetric (even n)."""
-    mirrored = weights[::-1]
-    return (weights - mirrored) / 2 if n % 2 else (weights + mirrored) / 2
+def _run_table(n: int, edge: int, step: float, scale: float) -> Floats:
+    """Weights on even spacing of every stencil that a run can ask for, in the order of `Gaps.variants`."""
+    columns = []
+    for width in range(n + 1, edge + 1):
+        for below in range(width):
+            column = np.zeros((edge, 1))
+            column[:width] = _even(n, width, below, step, scale)
+            columns.append(column)
+    return np.stack(columns)
 
 
 def _local(gaps: Gaps, size: int, rows: NDArray[np.int64], start: int, width: int) -> Floats:

@@ -44,7 +44,8 @@ def differentiate(window: Array, axis: int, rows: Rows, gaps: bool) -> Array:
                 real, imag = (xp.where(missing, _full(xp, part, np.nan), part) for part in (real, imag))
             real, imag = (differentiate(part, axis, rows, gaps) for part in (real, imag))
             return _complex(xp, real, imag, window.dtype)
-        work = window.dtype if window.dtype == getattr(np, "longdouble", None) else xp.float64
+        long = isinstance(window.dtype, np.dtype) and window.dtype == np.longdouble
+        work = window.dtype if long else xp.float64
         line = _Line(xp, xp.astype(window, work), axis, rows.before, rows.size, rows.gaps.reach)
         parts = [line.combine(first, stop, s.start, s.weights, s.parity) for first, stop, s in rows.segments]
         result = xp.concat(parts, axis=axis)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from xgrad.errors import StorageError, XgradError
@@ -96,12 +97,22 @@ def _prepared(ds: xr.Dataset, complevel: int, history: str | None) -> xr.Dataset
                 f"{name!r} has the data type {var.dtype}, which netCDF cannot store; convert it with .astype"
             )
         var.encoding = _encoding(var, name in prepared.coords, complevel)
+    _align_bounds(prepared)
     attrs = {"Conventions": CONVENTIONS} | ds.attrs
     if history is not None:
         line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}: {history}"
         attrs["history"] = f"{line}\n{ds.attrs['history']}" if ds.attrs.get("history") else line
     prepared.attrs = attrs
     return prepared
+
+
+def _align_bounds(ds: xr.Dataset) -> None:
+    """Let bounds of time count in the unit of their axis, as CF wants; in fractions of it if need be."""
+    for var in list(ds.variables.values()):
+        bounds = ds.variables.get(var.encoding.get("bounds", var.attrs.get("bounds")))
+        if bounds is not None and "units" in var.encoding:
+            unit = {key: var.encoding[key] for key in ("units", "calendar") if key in var.encoding}
+            bounds.encoding = {"dtype": np.dtype("f8")} | bounds.encoding | unit
 
 
 def _encoding(var: xr.Variable, coordinate: bool, complevel: int) -> dict[str, Any]:

@@ -1,0 +1,164 @@
+"""What a call will do, as values: fields, their outputs, the steps to each; and how they are shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+from . import chunks, display, labels, schemes
+from .axes import Axis
+from .options import Options
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One derivative along one axis: the coordinate, the stencils, and the order of the derivative."""
+
+    axis: Axis
+    partial: chunks.Partial
+    n: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Output:
+    """A derivative that will be made.
+
+    Attributes
+    ----------
+    name : Hashable
+        What it will be called.
+    attrs : dict
+        Its attributes.
+    steps : tuple of Step
+        One step, or those of a mixed partial in the order in which they are applied.
+    unit : object
+        Of a quantity's derivative: its unit, of the quantity's own registry. None for data without.
+    """
+
+    name: Hashable
+    attrs: dict[Any, Any]
+    steps: tuple[Step, ...]
+    unit: Any = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Field:
+    """One variable and its derivatives.
+
+    Attributes
+    ----------
+    name : Hashable or None
+        The variable; within a tree with the path of its node.
+    units : str or None
+        The unit of its values.
+    dims, shape, chunks, dtype : tuples and dtype
+        Its layout; chunks are None in memory.
+    result_dtype : dtype
+        The dtype of the derivatives.
+    outputs : tuple of Output
+        The derivatives.
+    left_out : tuple of (dimension, reason)
+        Dimensions along which there will be none, if none were named.
+    """
+
+    name: Hashable | None
+    units: str | None
+    dims: tuple[Hashable, ...]
+    shape: tuple[int, ...]
+    chunks: tuple[tuple[int, ...], ...] | None
+    dtype: Any
+    result_dtype: Any
+    outputs: tuple[Output, ...]
+    left_out: tuple[tuple[Hashable, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What a call will do: for each variable its derivatives, how they are made, what is left out and why.
+
+    Attributes
+    ----------
+    options : Options
+        The options of the call.
+    fields : tuple of Field
+        The variables that will be differentiated.
+    left_out : tuple of (variable, reason)
+        The variables that will not.
+    """
+
+    options: Options
+    fields: tuple[Field, ...]
+    left_out: tuple[tuple[Hashable | None, str], ...] = ()
+
+    def __repr__(self) -> str:
+        return display.text(_tables(self), self.left_out)
+
+    def _repr_html_(self) -> str:
+        return display.html(_tables(self), self.left_out)
+
+
+def _tables(plan: Plan) -> list[display.Table]:
+    """Return the rows that are shown of a plan."""
+    return [
+        display.Table(
+            title=_title(item),
+            rows=[_row(output, step, plan.options) for output in item.outputs for step in output.steps],
+            notes=[*_notes(item), *(f"{dim}: {reason}" for dim, reason in item.left_out)],
+        )
+        for item in plan.fields
+    ]
+
+
+def _title(item: Field) -> str:
+    """Return the name of a variable with its dimensions, dtype and unit."""
+    sizes = ", ".join(f"{dim}: {size}" for dim, size in zip(item.dims, item.shape, strict=True))
+    unit = f" [{item.units}]" if item.units else ""
+    return f"{'f' if item.name is None else item.name} ({sizes}) {item.dtype}{unit}"
+
+
+def _row(output: Output, step: Step, options: Options) -> dict[str, str]:
+    """Return one line of the table."""
+    axis, scheme = step.axis, step.partial.scheme
+    low, high = axis.spacing
+    spacing = f"{low:.6g}" if low == high else f"{low:.6g} to {high:.6g}"
+    edge = schemes.edge_width(step.n, options.at_edges)
+    inside = edge if scheme.interior is None else scheme.interior.weights.shape[0]
+    middle = scheme.size // 2
+    first, stop = scheme.reads(middle, middle + 1, options.skipna)
+    return {
+        "result": labels.plain(output.name),
+        "units": str(output.attrs.get("units", "unknown") if output.unit is None else output.unit),
+        "along": labels.plain(axis.name),
+        "coordinate": ", ".join(
+            ["time"] * axis.time + [axis.kind] + ["descending"] * axis.descending  # words that apply
+        ),
+        "points": str(axis.size),
+        "spacing": f"{spacing} {axis.units or ''}".strip(),
+        "order": _order(axis, options),
+        "stencil": f"{inside} points" + ("" if axis.ring else f", {edge} at ends"),
+        "halo": str(max(middle - first, stop - middle - 1)),
+        "boundary": "ring" if axis.ring else "open",
+        "notes": "; ".join(axis.notes),
+    }
+
+
+def _order(axis: Axis, options: Options) -> str:
+    """Return the orders of accuracy in words."""
+    same = axis.ring or options.at_edges == options.order
+    return str(options.order) if same else f"{options.order}, {options.at_edges} at ends"
+
+
+def _notes(item: Field) -> list[str]:
+    """Say what the results weigh, and how they are chunked."""
+    count, results = len(item.outputs), f"results {item.result_dtype}"
+    own, each = (getattr(dtype, "itemsize", 8) for dtype in (item.dtype, item.result_dtype))
+    total = display.size(count * math.prod(item.shape) * each)
+    if item.chunks is None:
+        return [f"in memory; {results}, {total}"]
+    largest = math.prod(max(along) for along in item.chunks)
+    number = math.prod(len(along) for along in item.chunks)
+    one = display.size(largest * (own + count * each))
+    lazy = f"lazy, {number} {'chunk' if number == 1 else 'chunks'}; one with its results {one}"
+    return [f"{lazy}; {results}, {total}"]
