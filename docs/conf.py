@@ -51,6 +51,8 @@ nb_merge_streams = True
 
 html_theme = "pydata_sphinx_theme"
 html_title = "xgrad"
+html_static_path = ["_static"]
+html_css_files = ["xgrad.css"]
 html_show_sourcelink = False
 html_theme_options = {
     "show_prev_next": False,
@@ -62,5 +64,6 @@ html_theme_options = {
 
 
 def setup(app: Sphinx) -> None:
-    """Have what is generated there before the pages are read."""
+    """Generate what pages include before they are read, and read them all: their code runs the package."""
     app.connect("config-inited", lambda app, config: generate.everything(HERE))
+    app.connect("env-get-outdated", lambda app, env, added, changed, removed: sorted(env.found_docs))

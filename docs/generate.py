@@ -1,4 +1,4 @@
-"""What the pages include but nobody writes: notebooks, figures, the help of the commands, the list of modules.
+"""What the pages include but nobody writes: notebooks, figures, the help of commands, the list of modules.
 
 It is made anew with every build, in folders called `generated`, which git ignores.
 """
@@ -18,11 +18,13 @@ from xgrad.cli.commands import command
 def everything(docs: Path) -> None:
     """Make all of it."""
     root = docs.parent
+    for path in (docs / "reference" / "generated").glob("*.rst"):
+        path.unlink()  # it may be of a name that is gone; Sphinx makes the others anew
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         _write(docs / "tutorial" / "generated" / path.name, path.read_text(encoding="utf-8"))
     for name, text in _help_of_commands():
         _write(docs / "reference" / "generated" / f"{name}.txt", text)
-    _write(docs / "explanation" / "generated" / "layers.md", _layers(root))
+    _write(docs / "explanation" / "generated" / "layers.inc", _layers(root))
     for path in sorted((docs / "figures").glob("*.py")):
         target = docs / "explanation" / "generated" / f"{path.stem}.svg"
         figure = runpy.run_path(str(path))["draw"]()
@@ -47,7 +49,7 @@ def _help_of_commands() -> Iterator[tuple[str, str]]:
 
 
 def _layers(root: Path) -> str:
-    """Return the import layers of pyproject.toml, top first, with the first line of each module's docstring."""
+    """Return the import layers, top first, with the first line of each module's docstring."""
     with (root / "pyproject.toml").open("rb") as file:
         contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
     (layers,) = (each["layers"] for each in contracts if each["type"] == "layers")

@@ -1,6 +1,6 @@
 """Input that other tools answer with wrong numbers or obscure errors: refused clearly, or right.
 
-Refusals are tried on data that raise when they are computed or loaded, so each of them is made while planning.
+Refusals are tried on data that raise when they are computed or loaded, so each is made while planning.
 """
 
 from __future__ import annotations

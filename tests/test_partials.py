@@ -1,4 +1,4 @@
-"""compute and derivative, from labels in to labels out: values, dtypes, coordinates, attributes, encodings."""
+"""compute and derivative, from labels to labels: values, dtypes, coordinates, attributes, encodings."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def test_one_variable_a_name_in_that_order() -> None:
 
 @pytest.mark.parametrize("name", [("a", 1), 7, frozenset("ab"), 2.5])
 def test_names_may_be_any_hashable(name: Any) -> None:
-    index = xr.Coordinates({name: xr.IndexVariable((name,), X)})
-    f = xr.DataArray(xr.Variable((name,), X**2), coords=index, name=("f", 2))
+    coords = xr.Coordinates({name: xr.Variable((name,), X)}, indexes={})  # xarray makes indexes of str only
+    f = xr.DataArray(xr.Variable((name,), X**2), coords=coords, name=("f", 2))
     for dims in (name, [name], None):
         result = xgrad.compute(f, dims)
         np.testing.assert_allclose(result[next(iter(result))], 2 * X, rtol=1e-13, atol=1e-13)
@@ -164,13 +164,13 @@ def plane_like(f: xr.DataArray) -> xr.DataArray:
 
 
 def test_without_dims_every_usable_dimension() -> None:
-    f = plane().expand_dims(one=[1.0], member=list("ab")).assign_coords(bnds=("bnds", [0, 1]))
+    f = plane().expand_dims(one=[1.0], member=list("ab"))
     f = f.expand_dims(index=3)
     result = xgrad.compute(f)
     assert list(result) == ["df_dy", "df_dx"]
     left_out = dict(xgrad.plan(f).fields[0].left_out)
     assert "size 1" in left_out["one"]
-    assert "<U1" in left_out["member"]
+    assert "dtype object" in left_out["member"]
     assert "no coordinate" in left_out["index"]
     # what cannot be left out in silence is refused, with the way out
     short = plane().isel(x=[0, 1])
@@ -228,9 +228,8 @@ def test_dtypes(dtype: str, expected: str, chunks: int | None) -> None:
         assert type(computed.data) is np.ndarray
     if dtype != "?":
         tick = {"m8[ms]": 1e-3, "m8[us]": 1e-6, "M8[ns]": 1e-9}.get(dtype, 1.0)
-        np.testing.assert_allclose(
-            results[1].astype("f8"), np.tile(2 * X * tick, (6, 1)), rtol=1e-2, atol=1e-12
-        )
+        expected_values = np.tile(2 * X * tick, (6, 1))  # of x^2; float16 has three digits
+        np.testing.assert_allclose(results[1].values, expected_values, rtol=1e-2, atol=1e-12)
 
 
 @pytest.mark.parametrize("orders", [{"x": 1}, {"y": 3}, {"x": 1, "y": 1}, {"x": 2, "y": 2}])
@@ -331,13 +330,7 @@ def test_storage_of_time_does_not_matter() -> None:
         xr.date_range("2001-02-25", periods=13, calendar=calendar, use_cftime=True)[days]
         for calendar in ("standard", "proleptic_gregorian", "julian")
     ]
-    axes.append(
-        np.array(
-            [cftime.Datetime360Day(2001, 2, 25 + day) for day in range(5)]
-            + [cftime.Datetime360Day(2001, 3, 4), cftime.Datetime360Day(2001, 3, 7)]
-        )
-    )
-    axes[-1] = np.array([cftime.Datetime360Day(2001, 1, 1 + int(day)) for day in days])
+    axes.append(np.array([cftime.Datetime360Day(2001, 2, 15 + int(day)) for day in days]))
     results = [xgrad.compute(f.assign_coords(time=axis), "time").df_dtime for axis in axes]
     expected = xgrad.compute(f.assign_coords(time=days * 86400.0), "time").df_dtime
     for result in results:
@@ -365,7 +358,8 @@ def test_datetime_unit(unit: str, word: str, seconds: Any, n: int) -> None:
     result = xgrad.derivative(f, time=n, datetime_unit=unit)
     base = xgrad.derivative(f, time=n)
     assert result.units == f"K {word}-{n}"
-    np.testing.assert_allclose(result, base * float(seconds**n), rtol=1e-15)
+    # weights and sums are rounded at other places: a few units in the last one of the terms
+    np.testing.assert_allclose(result, base * float(seconds**n), rtol=1e-13)
     assert xgrad.derivative(f, y=n, datetime_unit=unit).units == f"K m-{n}"
 
 
@@ -391,15 +385,13 @@ def test_half_a_century_of_milliseconds_is_stored_in_any_unit_and_order() -> Non
         assert same_bits(back[::-1], expected)
 
 
-@pytest.mark.parametrize("made", ["cast", "summed"])
+@pytest.mark.parametrize("made", ["cast", "multiplied"])
 @pytest.mark.parametrize("parts", [12, 50, 100])
 def test_float32_longitude_rings(parts: int, made: str) -> None:
     size = 360 * parts
     exact = np.arange(size) / parts
-    if made == "cast":
-        lon = exact.astype("f4")
-    else:
-        lon = np.arange(size, dtype="f4") * np.float32(1 / parts)  # float32 arithmetic
+    product = np.arange(size, dtype="f4") * np.float32(1 / parts)  # in float32 arithmetic
+    lon = exact.astype("f4") if made == "cast" else product
     radians = np.deg2rad(exact)
     f = xr.DataArray(
         np.sin(3 * radians), dims="lon", coords={"lon": ("lon", lon, {"units": "degrees_east"})}, name="f"
@@ -427,7 +419,7 @@ def test_jitter_of_whole_units_is_kept(kind: str) -> None:
             np.testing.assert_allclose(xgrad.compute(f, "x", order=order).df_dx, 1.0, rtol=1e-9)
 
 
-# -- labels ---------------------------------------------------------------------------------------------------
+# -- labels ------------------------------------------------------------------------------------------------
 
 
 def dataset() -> xr.Dataset:
@@ -586,7 +578,7 @@ def test_units_of_descriptions_without_unit() -> None:
     assert xgrad.compute(f, "y").df_dy.units == "K m-1"
 
 
-# -- trees ----------------------------------------------------------------------------------------------------
+# -- trees -------------------------------------------------------------------------------------------------
 
 
 def tree() -> xr.DataTree:
@@ -632,7 +624,7 @@ def test_nodes_that_lack_the_dimension_are_left_out() -> None:
     assert "'z'" in left_out["inherits/g"]
     spaced = whole.grad.compute(["z"], spacing={"z": 2.0}, names={"z": "slope"}, periodic=["z"])
     assert list(spaced["only/deep"].data_vars) == ["slope"]
-    with pytest.raises(CoordinateError, match="'zz'.*did you mean 'z'|'zz'"):
+    with pytest.raises(CoordinateError, match="'zz' in the DataTree: did you mean 'z'"):
         whole.grad.compute("zz")
     with pytest.raises(XgradError, match="spacing= has 'q'"):
         whole.grad.compute(spacing={"q": 1.0})

@@ -74,13 +74,13 @@ def check_data(array: xr.DataArray) -> None:
         )
 
 
-def describing(obj: Grid, *, measures: bool = False) -> set[Hashable]:
+def describing(obj: Grid, *, measures: bool = False) -> list[Hashable]:
     """Return the data variables of a Dataset that describe coordinates: bounds and grid mappings.
 
     With `measures`, also formula terms and cell measures: results refer to them, and have derivatives too.
     """
     if not isinstance(obj, xr.Dataset):
-        return set()
+        return []
     keys = (
         "bounds",
         "climatology",
@@ -93,10 +93,10 @@ def describing(obj: Grid, *, measures: bool = False) -> set[Hashable]:
             text = variable.attrs.get(key, variable.encoding.get(key))
             if text is not None:
                 words |= set(str(text).replace(":", " ").split())
-    return {name for name in obj.data_vars if name in words}
+    return [name for name in obj.data_vars if name in words]
 
 
-def unsuited(array: xr.DataArray, described: set[Hashable], needed: Sequence[Hashable]) -> str | None:
+def unsuited(array: xr.DataArray, described: Sequence[Hashable], needed: Sequence[Hashable]) -> str | None:
     """Say why a variable of a Dataset is not differentiated."""
     if array.name in described:
         return "it describes a coordinate"

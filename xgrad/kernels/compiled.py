@@ -193,7 +193,11 @@ def _mend(  # type: ignore[no-untyped-def]
     variants = (edge * (edge + 1)) // 2 - first
     for t in range(_count(outer)):
         xt, ot = _place(outer, t, x0, o0)
+        if m == 1 and not _rough(x, xt, xn, out, ot, on, n):
+            continue
         for j in range(n):
+            if m > 1 and not _rough(x, xt + j * xn, xm, out, ot + j * on, om, m):
+                continue
             for i in range(m):
                 xi, oi = xt + j * xn + i * xm, ot + j * on + i * om
                 if np.isnan(x[np.uintp(xi)]):
@@ -223,6 +227,15 @@ def _mend(  # type: ignore[no-untyped-def]
                             points, before + j, below, width, order, period, factor
                         )
                 out[np.uintp(oi)] = _taps(x, xi, xn, w[variant], 0, -below, width)
+
+
+@njit(**_OPTIONS)
+def _rough(x, xt, xs, out, ot, os, count):  # type: ignore[no-untyped-def]
+    """Whether anything is missing in a row or its results: most rows are whole, and this test is vectorised."""
+    found = False
+    for i in range(count):
+        found |= np.isnan(x[np.uintp(xt + i * xs)]) | np.isnan(out[np.uintp(ot + i * os)])
+    return found
 
 
 @njit(**_OPTIONS)
