@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import xgrad
 from xgrad.cli.commands import command
 
 
 def everything(docs: Path) -> None:
     """Make all of it."""
     root = docs.parent
+    _check_reference((docs / "reference" / "api.md").read_text(encoding="utf-8"))
     for path in (docs / "reference" / "generated").glob("*.rst"):
         path.unlink()  # it may be of a name that is gone; Sphinx makes the others anew
     for path in sorted((root / "notebooks").glob("*.ipynb")):
@@ -29,6 +31,13 @@ def everything(docs: Path) -> None:
         target = docs / "explanation" / "generated" / f"{path.stem}.svg"
         figure = runpy.run_path(str(path))["draw"]()
         figure.savefig(target, metadata={"Date": None})
+
+
+def _check_reference(page: str) -> None:
+    """Refuse a reference that leaves out a public name."""
+    missing = [name for name in xgrad.__all__ if name not in page]
+    if missing:
+        raise ValueError(f"docs/reference/api.md does not mention {missing!r}")
 
 
 def _write(path: Path, text: str) -> None:

@@ -309,7 +309,7 @@ def test_demo(tmp_path, capsys):
     assert "running: xgrad compute" in err
     assert "dair_temperature_dlatitude:units = K degree-1" in out
     assert (folder / "A1B_gradient.png").read_bytes().startswith(b"\x89PNG")
-    with xr.open_dataset(folder / "A1B_gradient.nc") as found:
+    with storage.open(folder / "A1B_gradient.nc") as found:
         assert set(found.data_vars) >= {"dair_temperature_dlongitude", "dair_temperature_dlatitude"}
         assert found["dair_temperature_dlatitude"].shape == (240, 37, 49)
     assert sorted(path.name for path in folder.iterdir()) == ["A1B_gradient.nc", "A1B_gradient.png"]

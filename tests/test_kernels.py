@@ -224,6 +224,25 @@ def test_memory_layout_does_not_matter(dtype: str, kind: str) -> None:
         assert same_bits(ours, plain.transpose(axes))
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_the_output_may_lie_otherwise_than_the_input(axis: int) -> None:
+    from xgrad.kernels import compiled
+
+    rng = np.random.default_rng(2)
+    f = with_gaps(rng, noise(rng, (9, 8, 7)), 0.1)
+    made = scheme_of("jittered", f.shape[axis], order=4)
+    size = f.shape[axis]
+    rows = made.rows(0, size, 0, size)
+    expected = differentiate(f, made, axis)
+    for (_, window), (name, out) in itertools.product(layouts(f), layouts(np.zeros(f.shape))):
+        if window.dtype.isnative and window.flags.aligned and out.dtype.isnative and out.flags.aligned:
+            if not (out.flags.writeable and all(stride % 8 == 0 for stride in window.strides + out.strides)):
+                continue
+            out.fill(7.0)
+            compiled.differentiate(window, out, axis, rows, True)
+            assert same_bits(np.ascontiguousarray(out), expected), name
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_broadcast_and_overlapping_memory(kind: str) -> None:
     rng = np.random.default_rng(2)

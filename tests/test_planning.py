@@ -241,6 +241,8 @@ def test_survey_tells_of_everything_and_raises_nothing() -> None:
     assert "no coordinate" in dict(plan.fields[1].left_out)["none"]
     assert [name for name, _ in plan.left_out] == ["words", "flags"]
     with mock.patch.object(planning, "axis_from_coordinate", side_effect=RuntimeError("the file is closed")):
-        assert "RuntimeError: the file is closed" in repr(planning.survey(ds))
+        plan = planning.survey(ds)
+        assert dict(plan.fields[0].left_out)["y"] == "RuntimeError: the file is closed"
+        assert "RuntimeError: the file is closed" in repr(plan)
     with mock.patch.object(candidates, "check_data", side_effect=RuntimeError("the file is closed")):
         assert "RuntimeError: the file is closed" in repr(planning.survey(ds.good))

@@ -63,6 +63,7 @@ def test_units(unit: str, x_units: str, expected: str) -> None:
     np.testing.assert_allclose(result.data.magnitude, 2 * X, rtol=1e-13, atol=1e-13)
     output = xgrad.plan(f, "x").fields[0].outputs[0]
     assert output.unit == UNITS.Unit(expected)
+    assert UNITS.Unit(xgrad.plan(f, "x").fields[0].units) == f.data.units
     assert "unknown" not in repr(xgrad.plan(f, "x"))
     second = xgrad.derivative(f, x=2)
     assert unit_of(second) == UNITS.Unit(expected) * UNITS.Unit(expected) / unit_of_difference(f)

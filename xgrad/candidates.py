@@ -59,6 +59,10 @@ def check_data(array: xr.DataArray) -> None:
     inner = quantities.strip(held(array))
     chunked = chunks.is_chunked(inner)
     if chunked:
+        if any(math.isnan(size) for along in inner.chunks for size in along):
+            raise XgradError(
+                f"{called(array)} has chunks of unknown size; call .compute_chunk_sizes() on its Dask array"
+            )
         inner = inner._meta
     bare = isinstance(inner, np.ndarray) or hasattr(inner, "__array_namespace__")
     duck = bare or hasattr(inner, "__array_function__")  # others are still in a file and give NumPy arrays
@@ -67,10 +71,6 @@ def check_data(array: xr.DataArray) -> None:
         raise XgradError(
             f"{called(array)} is held by {kind}{' chunks' if chunked else ''}, which have no derivative; "
             f"convert {'the chunks to NumPy arrays' if chunked else 'it with .as_numpy()'} first"
-        )
-    if array.chunks is not None and any(math.isnan(size) for along in array.chunks for size in along):
-        raise XgradError(
-            f"{called(array)} has chunks of unknown size; call .compute_chunk_sizes() on its Dask array"
         )
 
 
@@ -102,7 +102,7 @@ def unsuited(array: xr.DataArray, described: Sequence[Hashable], needed: Sequenc
         return "it describes a coordinate"
     if any(isinstance(key, str) and key.startswith("flag_") for key in array.attrs):
         return "it holds flags"
-    if not _numeric(array) or array.dtype == np.dtype(bool):
+    if not _numeric(array, boolean=False):
         return f"it has dtype {array.dtype}"
     missing = [dim for dim in needed if dim not in array.dims]
     return f"it has no dimension {missing[0]!r}" if missing else None
@@ -142,13 +142,15 @@ def check_points(axis: Axis, n: int, options: Options) -> None:
     )
 
 
-def _numeric(array: xr.DataArray) -> bool:
+def _numeric(array: xr.DataArray, *, boolean: bool = True) -> bool:
     """Whether the values have differences; the dtypes of pandas' extension arrays are none of ours."""
     dtype: Any = array.dtype
     if isinstance(dtype, np.dtype):
-        return dtype.kind in "biufcmM"
+        return dtype.kind in "iufcmM" or (boolean and dtype.kind == "b")
     namespace = getattr(quantities.strip(held(array)), "__array_namespace__", None)
-    return namespace is not None and bool(namespace().isdtype(dtype, ("bool", "numeric")))
+    return namespace is not None and bool(
+        namespace().isdtype(dtype, ("bool", "numeric") if boolean else "numeric")
+    )
 
 
 def _useless(array: xr.DataArray, dim: Hashable, options: Options) -> str | None:

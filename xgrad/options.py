@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
 
@@ -84,16 +84,6 @@ class Options:
         if isinstance(asked, tuple):
             return any(key in asked or key == asked for key in (name, dim))
         return asked
-
-    def within(self, known: Sequence[Hashable]) -> Options:
-        """Return the options without those for names that one node of a tree does not know."""
-        asked = self.periodic
-        if isinstance(asked, dict):
-            asked = {key: period for key, period in asked.items() if key in known}
-        elif isinstance(asked, tuple) and asked not in known:
-            asked = tuple(key for key in asked if key in known)
-        spacing = {key: value for key, value in self.spacing.items() if key in known}
-        return replace(self, periodic=asked, spacing=spacing)
 
     def check_names(
         self, wanted: Sequence[Hashable] | None, used: Sequence[Hashable], dims: Sequence[Hashable]

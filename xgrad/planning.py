@@ -120,7 +120,11 @@ def survey(obj: Grid | xr.DataTree) -> Plan:
     call, described = _Call(obj, options, 1, {}, None), candidates.describing(obj)
     fields: list[Field] = []
     left_out: list[tuple[Hashable | None, str]] = []
-    named = obj.data_vars.items() if isinstance(obj, xr.Dataset) else [("f" if obj.name is None else obj.name, obj)]
+    named = (
+        obj.data_vars.items()
+        if isinstance(obj, xr.Dataset)
+        else [("f" if obj.name is None else obj.name, obj)]
+    )
     for name, array in named:
         try:
             reason = None if array is obj else candidates.unsuited(array, described, ())
@@ -260,7 +264,7 @@ def _plan_node(
         return Plan(options, (), tuple((name, reason) for name in ds.data_vars))
     own = {key: name for key, name in names.items() if key in known}
     try:
-        return _plan_variables(ds, _Call(ds, options.within(known), n, own, wanted))
+        return _plan_variables(ds, _Call(ds, options, n, own, wanted))
     except XgradError as error:
         raise type(error)(f"node {path!r}: {error}") from error
 
@@ -303,14 +307,15 @@ def _output(array: xr.DataArray, name: Hashable, steps: Sequence[Step], options:
 
 def _field(array: xr.DataArray, outputs: tuple[Output, ...], left_out: LeftOut = ()) -> Field:
     """Describe a variable."""
+    data = quantities.strip(held(array))
     return Field(
         name=array.name,
         units=_units_of(array),
         dims=array.dims,
         shape=array.shape,
-        chunks=array.chunks,
+        chunks=data.chunks if chunks.is_chunked(data) else None,
         dtype=array.dtype,
-        result_dtype=blocks.result_dtype(quantities.strip(held(array))),
+        result_dtype=blocks.result_dtype(data),
         outputs=outputs,
         left_out=left_out,
     )
