@@ -306,6 +306,7 @@ def problems(draw: st.DrawFn) -> tuple[np.ndarray, tuple[tuple[int, ...], ...], 
     return f, tuple(draw(chunkings(size)) for size in shape), wanted
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of a failing example
 @examples(600)
 @given(problems(), st.booleans(), st.sampled_from([1, 200, 1 << 20]), st.booleans())
 def test_dask_is_eager_to_the_last_bit(

@@ -114,7 +114,7 @@ def run(
 def _plain(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
     """Return a plain array in which NaN stands for masked values."""
     if isinstance(array, np.ma.MaskedArray):
-        missing = np.array("NaT", array.dtype) if array.dtype.kind in "mM" else np.nan
+        missing: Any = np.array("NaT", array.dtype) if array.dtype.kind in "mM" else np.nan
         kept = array if array.dtype.kind in "fcmM" else array.astype(dtype)
         return np.asarray(np.ma.filled(kept, missing))
     if array.dtype.kind in "mM":
@@ -216,7 +216,7 @@ def _run_portable(block: Array, section: Section, halo: Halo, dtype: Any, gaps: 
 def _run_times(
     block: Array, sections: Sequence[Section], halos: Sequence[Halo], gaps: bool
 ) -> tuple[Array, ...]:
-    """Return derivatives of times in seconds: of the whole seconds plus of the remainders, each exact."""
+    """Return derivatives of times in seconds: of the whole seconds, which is exact, plus of the remainders."""
     seconds = np.dtype(np.float64)
     parts = []
     for split in (_whole_seconds, _remainders):

@@ -231,7 +231,7 @@ def _mend(  # type: ignore[no-untyped-def]
 
 @njit(**_OPTIONS)
 def _rough(x, xt, xs, out, ot, os, count):  # type: ignore[no-untyped-def]
-    """Whether anything is missing in a row or its results: most rows are whole, and this test is vectorised."""
+    """Whether anything is missing in a row or its results; most rows are whole, and this loop is fast."""
     found = False
     for i in range(count):
         found |= np.isnan(x[np.uintp(xt + i * xs)]) | np.isnan(out[np.uintp(ot + i * os)])
