@@ -71,6 +71,20 @@ def test_several_axes_chunked(dtype: str) -> None:
         assert_equal_eager(f, chunks, wanted)
 
 
+def test_two_partials_on_one_axis() -> None:
+    rng = np.random.default_rng(1)
+    f = with_gaps(rng, noise(rng, (14, 8)), 0.1)
+    wanted = [
+        Partial(0, scheme_of("jittered", 14)),
+        Partial(1, scheme_of("uniform ring", 8)),
+        Partial(0, scheme_of("jittered", 14, n=2, order=4)),
+    ]
+    for together, partial in zip(partials(f, wanted, gaps=True), wanted, strict=True):
+        assert same_bits(together, partials(f, [partial], gaps=True)[0])
+    for chunks in (1, 3, (14, 2)):
+        assert_equal_eager(f, chunks, wanted)
+
+
 @pytest.mark.parametrize("shape", [(12, 0), (0, 12), (12, 3, 0)])
 def test_empty_dimensions(shape: tuple[int, ...]) -> None:
     for dtype in ("float64", "float16", "int8"):

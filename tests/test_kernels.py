@@ -447,6 +447,21 @@ def test_a_second_process_compiles_nothing(tmp_path: Any) -> None:
     assert [run.stdout.split() for run in hits] == [["0", "1"], ["1", "0"]]
 
 
+UNWRITABLE = """
+import numba.core.caching as caching
+# Neither the package nor the home directory can be written.
+getattr(caching, "CacheImpl", getattr(caching, "_CacheImpl", None))._locator_classes = []
+"""
+
+
+def test_a_read_only_installation_works() -> None:
+    """Containers and clusters: then Numba refuses `cache=True` altogether."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    code = UNWRITABLE + CACHE.partition("stats =")[0].replace("from xgrad.kernels import compiled", "")
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
 def test_what_the_compiled_kernels_serve() -> None:
     served = ["f4", "f8", "c8", "c16", "i1", "u8", "?", ">f4", ">c16"]
     for dtype in (*served, "f2", "g", "G"):

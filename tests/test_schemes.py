@@ -16,6 +16,9 @@ from xgrad.schemes import DERIVATIVES, ORDERS, Open, Wrap, points_needed, scheme
 
 TABLES = json.loads((Path(__file__).parent / "fd_tables.json").read_text())
 ENTRIES = sorted(TABLES)
+# No order has stencils of 3 points for n = 2, or of 5 for n = 4, on stretched lines.
+NARROW = ("m2p2central", "m4p2central")
+CASES = [(entry, uniform) for entry in ENTRIES for uniform in (True, False) if uniform or entry not in NARROW]
 ALL = [(n, p) for n in DERIVATIVES for p in ORDERS]
 SPACINGS = pytest.mark.parametrize("uniform", [True, False], ids=["uniform", "stretched"])
 
@@ -39,16 +42,13 @@ def test_there_are_64_tables_and_the_oracle_of_the_tests_agrees_with_them_exactl
         assert list(exact_weights(tuple(table["offsets"]), parts(entry)[0])) == exact
 
 
-@pytest.mark.parametrize("entry", ENTRIES)
-@SPACINGS
+@pytest.mark.parametrize(("entry", "uniform"), CASES)
 def test_weights_equal_the_tables(entry: str, uniform: bool) -> None:
     n, p, place = parts(entry)
     offsets, exact = TABLES[entry]["offsets"], [Fraction(w) for w in TABLES[entry]["weights"]]
     if place == "central":
         # On stretched lines even derivatives have two points more for the same order.
         order = p - 2 if not uniform and n % 2 == 0 else p
-        if order == 0:
-            pytest.skip("no order has so narrow a stencil on stretched lines")
         line = make_scheme(np.arange(30.0), uniform=uniform, n=n, order=order)
         assert line.interior is not None
         assert (line.interior.start, line.interior.stop) == (offsets[0], offsets[-1] + 1)
@@ -173,5 +173,5 @@ def test_the_order_of_the_edges_is_that_of_the_interior_unless_said() -> None:
 
 
 def test_fornberg_interpolates_too() -> None:
-    weights = fornberg(np.array([[-1.0], [1.0], [2.0]]), 0)
+    weights = fornberg(np.array([[-1.0], [1.0], [2.0]]), 1, 0)
     assert np.allclose(weights[:, 0], [1 / 3, 1.0, -1 / 3], rtol=1e-15)

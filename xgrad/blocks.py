@@ -216,7 +216,7 @@ def _run_portable(block: Array, section: Section, halo: Halo, dtype: Any, gaps: 
 def _run_times(
     block: Array, sections: Sequence[Section], halos: Sequence[Halo], gaps: bool
 ) -> tuple[Array, ...]:
-    """Return derivatives of times in seconds: of the whole seconds, which is exact, plus of the remainders."""
+    """Return derivatives of times in seconds: of whole seconds, which is exact, plus of the remainders."""
     seconds = np.dtype(np.float64)
     parts = []
     for split in (_whole_seconds, _remainders):

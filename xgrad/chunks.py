@@ -80,7 +80,7 @@ def partials(data: Array, wanted: Sequence[Partial], *, gaps: bool, dtype: Any =
     data : array
         NumPy, Dask or other Array API array. Dask arrays are not computed and keep their chunks.
     wanted : sequence of Partial
-        On different axes.
+        Of any axes; two may lie on one.
     gaps : bool
         Whether points next to missing values get the stencils of their run.
     dtype : dtype, optional
@@ -189,7 +189,7 @@ def _lazy(data: Array, wanted: tuple[Partial, ...], gaps: bool, dtype: Any) -> t
         return (da.Array(graph, name, data.chunks, dtype=dtype, meta=meta),)
     arrays = []
     for index, partial in enumerate(wanted):
-        part = f"xgrad-d{partial.axis}-{token}"
+        part = f"xgrad-{index}-axis-{partial.axis}-{token}"
         pick: dict[Any, Any] = {
             (part, *place): Task((part, *place), operator.getitem, TaskRef((name, *place)), index)
             for place in itertools.product(*map(range, data.numblocks))

@@ -297,18 +297,7 @@ def _run(data: Any, outputs: Sequence[Output], gaps: bool) -> Sequence[Any]:
     """Return the data of each output: single derivatives of all axes in one pass, mixed ones by factors."""
     if len(outputs) == 1 and len(outputs[0].steps) > 1:
         return [_mixed(data, outputs[0], gaps)]
-    passes: list[dict[int, int]] = []  # of axis to output: two coordinates may lie on the same axis
-    for index, output in enumerate(outputs):
-        axis = output.steps[0].partial.axis
-        free = next((each for each in passes if axis not in each), None)
-        if free is None:
-            passes.append(free := {})
-        free[axis] = index
-    results: dict[int, Any] = {}
-    for each in passes:
-        wanted = [outputs[index].steps[0].partial for index in each.values()]
-        results |= zip(each.values(), chunks.partials(data, wanted, gaps=gaps), strict=True)
-    return [results[index] for index in range(len(outputs))]
+    return chunks.partials(data, [output.steps[0].partial for output in outputs], gaps=gaps)
 
 
 def _mixed(data: Any, output: Output, gaps: bool) -> Any:

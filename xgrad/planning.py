@@ -173,15 +173,7 @@ class _Call:
         axis, options = self.axis(name), self.options
         if (name, n) not in self._schemes:
             candidates.check_points(axis, n, options)
-            self._schemes[name, n] = schemes.scheme(
-                axis.points,
-                step=axis.step,
-                boundary=axis.boundary,
-                scale=axis.scale,
-                n=n,
-                order=options.order,
-                edge_order=options.at_edges,
-            )
+            self._schemes[name, n] = _scheme(axis, n, options)
         place = array.dims.index(axis.dim)
         return Step(axis, chunks.Partial(place, self._schemes[name, n], axis.descending, axis.duplicate), n)
 
@@ -285,6 +277,22 @@ def _surveyed(array: xr.DataArray, call: _Call) -> Field:
 def _reason(error: Exception) -> str:
     """Return what an error says; what was not foreseen is called by its name."""
     return str(error) if isinstance(error, XgradError) else f"{type(error).__name__}: {error}"
+
+
+def _scheme(axis: Axis, n: int, options: Options) -> schemes.Scheme:
+    """Make the stencils of an axis."""
+    try:
+        return schemes.scheme(
+            axis.points,
+            step=axis.step,
+            boundary=axis.boundary,
+            scale=axis.scale,
+            n=n,
+            order=options.order,
+            edge_order=options.at_edges,
+        )
+    except CoordinateError as error:
+        raise CoordinateError(f"coordinate {axis.name!r}: {error}; rescale or thin it out") from None
 
 
 def _output(array: xr.DataArray, name: Hashable, steps: Sequence[Step], options: Options) -> Output:

@@ -9,11 +9,12 @@ nothing but its own taps.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import XgradError
+from .errors import CoordinateError, XgradError
 from .kernels.stencils import Gaps, Rows, Stencil
 from .kernels.weights import Floats, fornberg
 
@@ -165,6 +166,8 @@ def scheme(
     ------
     XgradError
         If the line has fewer points than `points_needed`.
+    CoordinateError
+        If a weight is not finite.
     """
     edge_order = order if edge_order is None else edge_order
     size, ring = points.shape[1], isinstance(boundary[0], Wrap)
@@ -197,13 +200,19 @@ def scheme(
     for row in near_ends:
         start = min(max(row - gaps.left, 0), size - edge) - row
         edges[row] = Stencil(start, weights(np.array([row]), start, edge))
+    made = [*edges.values()] if interior is None else [interior, *edges.values()]
+    if not all(np.isfinite(stencil.weights).all() for stencil in made):
+        raise CoordinateError("spacings differ too much: in float64 some points cannot be told apart")
     return Scheme(n, order, edge_order, size, boundary, interior, edges, gaps)
 
 
+@lru_cache(maxsize=4096)
 def _even(n: int, width: int, below: int, step: float, scale: float) -> Floats:
     """Weights on even spacing with `below` taps under the point."""
-    unit = fornberg(np.arange(-below, width - below, dtype=np.float64)[:, None], n)
-    return unit / (step**n / scale**n)
+    unit = fornberg(np.arange(-below, width - below, dtype=np.float64)[:, None], below, n)
+    weights: Floats = unit / (step**n / scale**n)
+    weights.setflags(write=False)
+    return weights
 
 
 def _run_table(n: int, edge: int, step: float, scale: float) -> Floats:
@@ -222,9 +231,10 @@ def _local(gaps: Gaps, size: int, rows: NDArray[np.int64], start: int, width: in
     assert gaps.points is not None
     whole, rest = gaps.points[0], gaps.points[1]
     weights = np.empty((width, rows.size))
-    for first in range(0, rows.size, _ROWS_AT_ONCE):
-        part = rows[first : first + _ROWS_AT_ONCE]
-        turns, taps = np.divmod(part + np.arange(start, start + width)[:, None], size)
-        offsets = ((whole[taps] - whole[part]) + (rest[taps] - rest[part])) + turns * gaps.period
-        weights[:, first : first + _ROWS_AT_ONCE] = fornberg(offsets, gaps.n) * gaps.factor
+    with np.errstate(all="ignore"):
+        for first in range(0, rows.size, _ROWS_AT_ONCE):
+            part = rows[first : first + _ROWS_AT_ONCE]
+            turns, taps = np.divmod(part + np.arange(start, start + width)[:, None], size)
+            offsets = ((whole[taps] - whole[part]) + (rest[taps] - rest[part])) + turns * gaps.period
+            weights[:, first : first + _ROWS_AT_ONCE] = fornberg(offsets, -start, gaps.n) * gaps.factor
     return weights

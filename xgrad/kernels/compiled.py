@@ -246,7 +246,7 @@ def _run_weights(points, row, below, width, order, period, factor):  # type: ign
         tap = row - below + k
         offset = (points[0, tap] - points[0, row]) + (points[1, tap] - points[1, row])
         offsets[k, 0] = offset + (points[2, tap] - points[2, row]) * period
-    return _fornberg(offsets, order) * factor
+    return _fornberg(offsets, below, order) * factor
 
 
 @njit(**_OPTIONS)

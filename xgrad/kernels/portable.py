@@ -159,5 +159,5 @@ def _run_weights(gaps: Gaps, line: _Line, below: int, width: int) -> Floats:
         turns[taps] - turns[row]
     ) * gaps.period
     weights = np.zeros((width, line.rows))
-    weights[:, inside] = fornberg(offsets, gaps.n) * gaps.factor
+    weights[:, inside] = fornberg(offsets, below, gaps.n) * gaps.factor
     return weights
