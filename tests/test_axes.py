@@ -754,7 +754,7 @@ def test_a_period_in_time(period):
         ([0.0, 1.0], np.timedelta64(1, "D"), "a number in its own unit"),
         (np.arange(4).astype("M8[s]"), 10.0, "a duration"),
         (np.arange(4).astype("M8[s]"), np.timedelta64(1, "M"), "fixed length"),
-        (np.arange(4).astype("M8[s]"), np.timedelta64("NaT"), "NaT"),
+        (np.arange(4).astype("M8[s]"), np.timedelta64("NaT", "s"), "NaT"),
         ([0.0, 1.0], 0.0, "not understood"),
         ([0.0, 1.0], -1, "not understood"),
         ([0.0, 1.0], math.inf, "not understood"),
@@ -803,7 +803,7 @@ def test_a_negative_step_descends():
 
 
 @pytest.mark.parametrize(
-    "step", [0, 0.0, math.nan, math.inf, True, "1", 1j, None, np.timedelta64(0), np.datetime64(1, "s")]
+    "step", [0, 0.0, math.nan, math.inf, True, "1", 1j, None, np.timedelta64(0, "s"), np.datetime64(1, "s")]
 )
 def test_refused_steps(step):
     with pytest.raises(CoordinateError, match="spacing of dimension 'x'"):

@@ -369,5 +369,5 @@ def _durations(upper: NDArray[np.float64], lower: NDArray[np.float64], dtype: np
         ticks = np.where(np.abs(total - nearest) <= near, nearest, np.trunc(total))
     valid = np.abs(ticks) < 2.0**63
     durations = np.where(valid, ticks, 0.0).astype(np.int64).view(dtype)
-    durations[~valid] = np.timedelta64("NaT")
+    durations[~valid] = np.array("NaT", durations.dtype)
     return durations

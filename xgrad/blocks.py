@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from . import kernels
 from .kernels.stencils import Rows
 
-_SLAB_BYTES = 1 << 20  # input and outputs of a slab stay in a core's cache
+_SLAB_BYTES = 1 << 22  # input and outputs of a slab stay in a core's cache
 _TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9, "ps": 10**12, "fs": 10**15, "as": 10**18}
 
 Array = Any

@@ -20,7 +20,7 @@ from .kernels.weights import Floats, fornberg
 
 ORDERS = (2, 4, 6, 8)
 DERIVATIVES = (1, 2, 3, 4)
-_ROWS_AT_ONCE = 1 << 16  # bounds the temporaries of the weight recursion
+_ROWS_AT_ONCE = 1 << 12  # bounds the temporaries of the weight recursion
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +90,12 @@ class Scheme:
         """Stencils of rows `first` to `stop - 1`, for input that holds rows `low` to `high - 1`."""
         gaps = self._gaps
         if gaps.points is not None:
-            turns, index = np.divmod(np.arange(low, high), self.size)
-            gaps = replace(gaps, points=np.vstack([gaps.points[:2, index], turns]))
+            if 0 <= low and high <= self.size:
+                points = gaps.points[:, low:high]
+            else:
+                turns, index = np.divmod(np.arange(low, high), self.size)
+                points = np.vstack([gaps.points[:2, index], turns])
+            gaps = replace(gaps, points=points)
         return Rows(first - low, stop - first, high - stop, self._segments(first, stop), gaps)
 
     def _segments(self, first: int, stop: int) -> tuple[tuple[int, int, Stencil], ...]:
@@ -186,7 +190,7 @@ def scheme(
         """Weights of the given rows: one column each, or one for all where the line is uniform."""
         if step is None:
             return _local(gaps, size, rows, start, width)
-        return _even(n, width, -start, step, scale)
+        return _even(n, width, -start, step, scale).copy()
 
     inside = np.arange(size) if ring else np.arange(half, size - half)
     interior = None

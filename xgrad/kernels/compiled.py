@@ -15,13 +15,31 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numba.core.caching import FunctionCache
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from .stencils import Rows
 from .weights import fornberg
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
+_MEND_BYTES = 1 << 22  # bounds the table of run weights that a stretched axis may need
+
+
+def _cacheable() -> bool:
+    """Whether Numba finds a folder for its on-disk cache; where none can be written, asking for one fails."""
+    try:
+        FunctionCache(fornberg)
+    except RuntimeError:
+        return False
+    return True
+
+
+_OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "cache": _cacheable(),
+    "error_model": "numpy",
+    "boundscheck": False,
+}
 _fornberg = njit(**_OPTIONS)(fornberg)
 
 
@@ -294,8 +312,13 @@ def differentiate(window: NDArray[Any], out: NDArray[Any], axis: int, rows: Rows
         points = np.empty((3, 0)) if rule.points is None else np.ascontiguousarray(rule.points)
         table = np.zeros((len(rule.variants), 0, 1)) if rule.weights is None else rule.weights
         scheme = (rule.n, rule.half, rule.edge, rule.left)
-        place = _layout(window, out, axis, rows.before, 0, rows.size)
-        _mend(*place, rows.before, rows.after, scheme, table, points, rule.period, rule.factor)
+        variants = len(rule.variants)
+        step = max(_MEND_BYTES // (8 * variants * rule.edge), 1) if rule.weights is None else rows.size
+        for first in range(0, rows.size, step):
+            count = min(step, rows.size - first)
+            place = _layout(window, out, axis, rows.before + first, first, count)
+            before, after = rows.before + first, rows.after + rows.size - first - count
+            _mend(*place, before, after, scheme, table, points, rule.period, rule.factor)
 
 
 def holes(x: NDArray[Any]) -> bool:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import xarray as xr
 
 from xgrad.errors import StorageError, XgradError
 from xgrad.storage.chunking import stored_chunks
+from xgrad.storage.running import running
 from xgrad.storage.targets import check_target, private_folder, publish
 
 CONVENTIONS = "CF-1.11"
@@ -74,7 +73,7 @@ def write(
     target = check_target(path, inputs=inputs, overwrite=overwrite)
     prepared = _prepared(ds, complevel, history)
     try:
-        with private_folder(target) as folder, _bar(progress):
+        with private_folder(target) as folder, running(progress=progress):
             made = folder / target.name
             unlimited = set(ds.encoding.get("unlimited_dims", ())) & set(ds.dims)
             prepared.to_netcdf(
@@ -133,15 +132,6 @@ def _encoding(var: xr.Variable, coordinate: bool, complevel: int) -> dict[str, A
 def _counts_time(var: xr.Variable) -> bool:
     """Whether a variable holds dates; of objects, cftime dates have a calendar and strings have none."""
     return var.dtype.kind in "Mm" or (var.dtype.kind == "O" and "calendar" in var.encoding)
-
-
-def _bar(progress: bool) -> AbstractContextManager[Any]:
-    """A progress bar on stderr."""
-    if not progress:
-        return nullcontext()
-    from dask.diagnostics.progress import ProgressBar
-
-    return ProgressBar(out=sys.stderr)
 
 
 def _explained(error: Exception, target: Path) -> Exception:
