@@ -90,7 +90,7 @@ class Scheme:
         """Stencils of rows `first` to `stop - 1`, for input that holds rows `low` to `high - 1`."""
         gaps = self._gaps
         if gaps.points is not None:
-            if 0 <= low and high <= self.size:
+            if low >= 0 and high <= self.size:
                 points = gaps.points[:, low:high]
             else:
                 turns, index = np.divmod(np.arange(low, high), self.size)
