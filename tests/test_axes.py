@@ -904,7 +904,8 @@ class Quantity:
         ("kilometer", "kilometer"),
         ("dimensionless", "1"),
         ("delta_degree_Celsius", "degree_Celsius"),
-        ("meter / second", "meter / second"),
+        ("meter / second", "meter/second"),
+        ("kilometer ** 2", "kilometer**2"),
     ],
 )
 def test_quantities(units, kept):

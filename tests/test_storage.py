@@ -6,6 +6,8 @@ import math
 import os
 import re
 import shutil
+import threading
+import time
 
 import cftime
 import dask.array
@@ -392,6 +394,45 @@ def test_nothing_is_left_behind_by_an_error(ds, tmp_path, error):
         storage.write(ds, tmp_path / "a.nc", overwrite=True)
     assert names(tmp_path) == ["a.nc"]
     assert (tmp_path / "a.nc").read_text() == "old"
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("x"), KeyboardInterrupt()])
+def test_threads_have_ended_when_an_error_arrives(tmp_path, error):
+    """A thread that still writes to a file which is being closed can crash the process."""
+    started, ended = [], []
+    slow_ones_run = threading.Event()
+
+    def work(block, block_info):
+        place = block_info[0]["chunk-location"][0]
+        if place == 0:
+            slow_ones_run.wait(timeout=10)
+            raise error
+        started.append(place)
+        slow_ones_run.set()
+        time.sleep(0.3)
+        ended.append(place)
+        return block
+
+    slow = dask.array.zeros(50, chunks=1).map_blocks(work, meta=np.empty(0))
+    with dask.config.set(num_workers=4), pytest.raises(type(error)):
+        storage.write(xr.Dataset({"t": ("x", slow)}), tmp_path / "a.nc")
+    assert started
+    assert sorted(started) == sorted(ended)
+    assert len(started) < 20  # what had not begun was given up
+
+
+def test_another_scheduler_is_left_to_its_work(ds, tmp_path):
+    threads = set()
+
+    def work(block):
+        threads.add(threading.get_ident())
+        return block
+
+    ds["t"] = ds["t"].chunk(time=1)
+    ds["t"].data = ds["t"].data.map_blocks(work, meta=np.empty((0, 0, 0), "f4"))
+    with dask.config.set(scheduler="synchronous"):
+        storage.write(ds, tmp_path / "a.nc")
+    assert threads == {threading.get_ident()}
 
 
 def test_full_disk_is_one_line(ds, tmp_path):
