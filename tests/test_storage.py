@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import re
@@ -401,16 +402,16 @@ def test_threads_have_ended_when_an_error_arrives(tmp_path, error):
     """A thread that still writes to a file which is being closed can crash the process."""
     started, ended = [], []
     slow_ones_run = threading.Event()
+    number = itertools.count()
 
-    def work(block, block_info):
-        place = block_info[0]["chunk-location"][0]
-        if place == 0:
+    def work(block):
+        if (mine := next(number)) == 0:
             slow_ones_run.wait(timeout=10)
             raise error
-        started.append(place)
+        started.append(mine)
         slow_ones_run.set()
         time.sleep(0.3)
-        ended.append(place)
+        ended.append(mine)
         return block
 
     slow = dask.array.zeros(50, chunks=1).map_blocks(work, meta=np.empty(0))

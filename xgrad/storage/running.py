@@ -14,8 +14,8 @@ def running(*, progress: bool) -> Iterator[None]:
     """Compute with threads that have ended when an error arrives, unless another scheduler was chosen.
 
     Dask's own pool goes on with the tasks at hand while xarray closes the file that they write to. That made
-    the file anew under its name, or crashed the process: in each of 4 runs of 300 writes, half of which failed
-    (xarray 2025.7), and in none of 3 such runs with threads that have ended.
+    the file anew under its name, or crashed the process: in each of 4 runs of 300 writes, half of which
+    failed (xarray 2025.7), and in none of 3 such runs with threads that have ended.
     """
     import dask
 
