@@ -166,7 +166,7 @@ def _variable(obj: xr.DataArray | xr.Dataset, name: Hashable) -> xr.Variable:
 def _plain(data: Any, attrs: Mapping[Any, Any]) -> tuple[NDArray[Any], Mapping[Any, Any]]:
     """Take the numbers out of a quantity or a lazy array; a quantity's unit replaces the attribute."""
     if hasattr(data, "magnitude") and hasattr(data, "units"):
-        # Long names without blanks ("meter/second"): pint's symbols are not those of UDUNITS ("a": year, are).
+        # Long names, no blanks ("meter/second"): pint's symbols are not those of UDUNITS ("a": year, are).
         units = str(data.units).removeprefix("delta_").replace(" ", "")
         return np.asarray(data.magnitude), {**attrs, "units": "1" if units == "dimensionless" else units}
     return np.asarray(data), attrs
