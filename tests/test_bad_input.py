@@ -147,6 +147,11 @@ def test_unknown_names_are_refused_with_what_may_be_meant(kind: str) -> None:
             CoordinateError,
             lambda obj=obj: xgrad.compute(obj, "longitud"),
         )
+        refused(
+            ["'lon'", "did you mean 'longitude'"],
+            CoordinateError,
+            lambda obj=obj: xgrad.compute(obj, "lon"),
+        )
         refused(["'q'", "['longitude']"], CoordinateError, lambda obj=obj: xgrad.compute(obj, "q"))
     refused(["'longitud'", "'longitude'"], CoordinateError, lambda: xgrad.derivative(array, longitud=1))
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from xarray.testing import assert_identical
 
 from xgrad import storage
-from xgrad.errors import InputError, StorageError, TargetError, XgradError
+from xgrad.errors import ChangedInputError, InputError, StorageError, TargetError, XgradError
 from xgrad.storage.chunking import READ_BYTES, STORED_BYTES, read_chunks, stored_chunks
 
 
@@ -340,6 +340,27 @@ def test_link_to_another_file_stays_a_link(ds, tmp_path):
     assert names(tmp_path / "elsewhere") == ["a.nc"]
     with storage.open(tmp_path / "elsewhere" / "a.nc") as found:
         assert "t" in found
+
+
+@pytest.mark.parametrize("how", ["replaced", "touched", "removed"])
+def test_input_that_changes_meanwhile_is_found(ds, tmp_path, how):
+    source = tmp_path / "in.nc"
+    storage.write(ds, source)
+
+    def meddle(block):
+        if how == "replaced":
+            (tmp_path / "new.nc").write_bytes(source.read_bytes())
+            (tmp_path / "new.nc").replace(source)
+        elif how == "touched":
+            os.utime(source, (0, 0))
+        else:
+            source.unlink()
+        return block
+
+    ds["t"] = ds["t"].chunk().map_blocks(meddle, template=ds["t"].chunk())
+    with pytest.raises(ChangedInputError, match="changed while it was read"):
+        storage.write(ds, tmp_path / "out.nc", inputs=[source])
+    assert "out.nc" not in names(tmp_path)
 
 
 def test_target_that_comes_into_being_meanwhile_is_kept(ds, tmp_path):

@@ -177,7 +177,9 @@ def check_free(name: Hashable, taken: AbstractSet[Hashable | None], remedy: str)
 def suggestion(name: Hashable, known: Iterable[Hashable]) -> str:
     """Return what may have been meant."""
     known = list(known)
-    near = difflib.get_close_matches(str(name), [str(key) for key in known], n=1)
+    words = [str(key) for key in known]
+    near = difflib.get_close_matches(str(name), words, n=1)
+    near += [word for word in words if str(name) and word.lower().startswith(str(name).lower())]  # lon
     return f"did you mean {near[0]!r}?" if near else f"there are {known!r}"
 
 

@@ -54,7 +54,13 @@ def command() -> None:
 @click.option("--order", type=int, help="Order of accuracy: 2, 4, 6 or 8; 2 if not given.")
 @click.option("--edge-order", type=int, help="Order at the ends of an axis; as --order if not given.")
 @click.option("--skipna/--no-skipna", default=True, help="Make do with the valid points near missing ones.")
-@click.option("--periodic", type=Periodic(), metavar=Periodic.name, default="auto", help="The rings.")
+@click.option(
+    "--periodic",
+    type=Periodic(),
+    metavar=Periodic.name,
+    default="auto",
+    help="Which coordinates close into rings, as longitudes do.",
+)
 @click.option("--spacing", type=Pairs(float, "step"), help="Steps that replace or stand in for coordinates.")
 @click.option("--datetime-unit", default="s", help="Time derivatives are per this: s, m, h, D, W, ms, ...")
 @click.option("--names", type=Pairs(str, "name"), help="Names of results, by dimension.")

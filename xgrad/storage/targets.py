@@ -6,11 +6,11 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from xgrad.errors import StorageError, TargetError, XgradError
+from xgrad.errors import ChangedInputError, StorageError, TargetError, XgradError
 
 SUFFIXES = (".nc", ".nc4", ".cdf")
 
@@ -69,6 +69,24 @@ def check_target(
     if not os.access(target.parent, os.W_OK | os.X_OK):
         raise StorageError(f"the folder {os.fspath(target.parent)!r} is not writable")
     return target
+
+
+def state(inputs: Iterable[str | os.PathLike[str]]) -> dict[str, tuple[int, ...]]:
+    """Size, time of change and identity of each input, which differ once a file is changed or replaced."""
+    found = {}
+    for source in inputs:
+        status = os.stat(source)
+        found[os.fspath(source)] = (status.st_size, status.st_mtime_ns, status.st_ino)
+    return found
+
+
+def check_unchanged(before: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse to publish what was computed from inputs that changed meanwhile."""
+    for source, known in before.items():
+        if not os.path.exists(source) or state([source])[source] != known:
+            raise ChangedInputError(
+                f"the input {source!r} changed while it was read, so nothing was written; run it again"
+            )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import xarray as xr
 from xgrad.errors import StorageError, XgradError
 from xgrad.storage.chunking import stored_chunks
 from xgrad.storage.running import running
-from xgrad.storage.targets import check_target, private_folder, publish
+from xgrad.storage.targets import check_target, check_unchanged, private_folder, publish, state
 
 CONVENTIONS = "CF-1.11"
 # Encodings that are part of the meaning, not of how some other file was packed: what a variable refers to,
@@ -57,6 +57,8 @@ def write(
     ------
     TargetError
         If the target exists and `overwrite` is false, or if it is one of the inputs.
+    ChangedInputError
+        If one of the inputs changed since the call.
     StorageError
         If writing failed, or reading the data meanwhile; the target is then what it was before.
     XgradError
@@ -70,7 +72,9 @@ def write(
     """
     if complevel not in range(10):
         raise XgradError(f"complevel is {complevel!r}; zlib knows the levels 0 to 9")
-    target = check_target(path, inputs=inputs, overwrite=overwrite)
+    sources = list(inputs)
+    target = check_target(path, inputs=sources, overwrite=overwrite)
+    before = state(sources)
     prepared = _prepared(ds, complevel, history)
     try:
         with private_folder(target) as folder, running(progress=progress):
@@ -79,6 +83,7 @@ def write(
             prepared.to_netcdf(
                 made, engine="netcdf4", format="NETCDF4", unlimited_dims=sorted(unlimited, key=str)
             )
+            check_unchanged(before)
             publish(made, target, overwrite=overwrite)
     except (OSError, RuntimeError) as error:  # RuntimeError is what netCDF4 raises for a full disk
         raise _explained(error, target) from error
