@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Hashable, Iterable
+
 
 class XgradError(ValueError):
     """A call that cannot be carried out as asked; raised before any data are read."""
@@ -32,3 +35,12 @@ class MissingExtraError(ImportError):
 
     def __init__(self, need: str, extra: str) -> None:
         super().__init__(f"{need} needs an optional dependency: pip install 'xgrad[{extra}]'")
+
+
+def suggestion(name: Hashable, known: Iterable[Hashable]) -> str:
+    """Return what may have been meant."""
+    known = list(known)
+    words = [str(key) for key in known]
+    near = difflib.get_close_matches(str(name), words, n=1)
+    near += [word for word in words if str(name) and word.lower().startswith(str(name).lower())]
+    return f"did you mean {near[0]!r}?" if near else f"there are {known!r}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import labels, schemes
-from .errors import CoordinateError, XgradError
+from .errors import CoordinateError, XgradError, suggestion
 
 Dims = Hashable | Iterable[Hashable] | None
 Periodic = bool | str | Iterable[Hashable] | Mapping[Any, Any]
@@ -172,15 +171,6 @@ def check_free(name: Hashable, taken: AbstractSet[Hashable | None], remedy: str)
     """Refuse a name of an output that something else has."""
     if name in taken:
         raise XgradError(f"the result would be called {name!r}, which exists already; {remedy}")
-
-
-def suggestion(name: Hashable, known: Iterable[Hashable]) -> str:
-    """Return what may have been meant."""
-    known = list(known)
-    words = [str(key) for key in known]
-    near = difflib.get_close_matches(str(name), words, n=1)
-    near += [word for word in words if str(name) and word.lower().startswith(str(name).lower())]  # lon
-    return f"did you mean {near[0]!r}?" if near else f"there are {known!r}"
 
 
 def shown(value: Any) -> str:

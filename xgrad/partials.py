@@ -11,8 +11,8 @@ import numpy as np
 import xarray as xr
 
 from . import blocks, candidates, chunks, planning, quantities, units
-from .errors import XgradError
-from .options import Dims, Options, Periodic, suggestion
+from .errors import XgradError, suggestion
+from .options import Dims, Options, Periodic
 from .plans import Field, Output, Plan
 
 

@@ -12,7 +12,7 @@ import xarray as xr
 from . import blocks, candidates, chunks, labels, quantities, schemes
 from .axes import Axis, axis_from_coordinate, axis_from_spacing
 from .candidates import Grid, LeftOut, held, listed
-from .errors import CoordinateError, XgradError
+from .errors import CoordinateError, XgradError, suggestion
 from .options import (
     Dims,
     Options,
@@ -22,7 +22,6 @@ from .options import (
     derivative_order,
     names_of,
     output_names,
-    suggestion,
 )
 from .plans import Field, Output, Plan, Step
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Hashable, Mapping
 from datetime import timedelta
@@ -157,10 +156,8 @@ def _variable(obj: xr.DataArray | xr.Dataset, name: Hashable) -> xr.Variable:
         )
     if isinstance(obj, xr.Dataset) and name in obj.variables:
         raise CoordinateError(f"{name!r} is a data variable: make it a coordinate with .set_coords({name!r})")
-    known = sorted({str(key) for key in (*obj.sizes, *obj.coords)})
-    close_ones = difflib.get_close_matches(str(name), known, n=1)
-    hint = f"did you mean {close_ones[0]!r}?" if close_ones else f"there are {known!r}"
-    raise CoordinateError(f"no dimension or coordinate {name!r}: {hint}")
+    known = dict.fromkeys((*obj.sizes, *obj.coords))
+    raise CoordinateError(f"no dimension or coordinate {name!r}: {suggestion(name, known)}")
 
 
 def _plain(data: Any, attrs: Mapping[Any, Any]) -> tuple[NDArray[Any], Mapping[Any, Any]]:
