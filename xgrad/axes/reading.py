@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xarray.indexes import PandasMultiIndex
 
 from .. import cf
-from ..errors import CoordinateError
+from ..errors import CoordinateError, suggestion
 from ..schemes import Boundary, Open, Wrap
 from . import times
 from .axis import Axis

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import platform
 import shlex
 import sys
@@ -54,13 +53,7 @@ def command() -> None:
 @click.option("--order", type=int, help="Order of accuracy: 2, 4, 6 or 8; 2 if not given.")
 @click.option("--edge-order", type=int, help="Order at the ends of an axis; as --order if not given.")
 @click.option("--skipna/--no-skipna", default=True, help="Make do with the valid points near missing ones.")
-@click.option(
-    "--periodic",
-    type=Periodic(),
-    metavar=Periodic.name,
-    default="auto",
-    help="Which coordinates close into rings, as longitudes do.",
-)
+@click.option("--periodic", type=Periodic(), metavar=Periodic.name, default="auto", help="Which are rings.")
 @click.option("--spacing", type=Pairs(float, "step"), help="Steps that replace or stand in for coordinates.")
 @click.option("--datetime-unit", default="s", help="Time derivatives are per this: s, m, h, D, W, ms, ...")
 @click.option("--names", type=Pairs(str, "name"), help="Names of results, by dimension.")
@@ -118,9 +111,7 @@ def _selected(ds: xr.Dataset, variables: list[str] | None) -> xr.Dataset:
     """The Dataset with the named data variables only, and with all its coordinates, bounds among them."""
     for name in variables or ():
         if name not in ds.data_vars:
-            known = [str(known) for known in ds.data_vars]
-            near = difflib.get_close_matches(name, known, n=1)
-            advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known) or 'none'}"
+            advice = errors.suggestion(name, ds.data_vars)
             raise errors.XgradError(f"the file has no data variable {name!r}; {advice}")
     return ds if variables is None else ds.drop_vars([name for name in ds.data_vars if name not in variables])
 

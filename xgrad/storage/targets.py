@@ -73,7 +73,7 @@ def check_target(
 
 def state(inputs: Iterable[str | os.PathLike[str]]) -> dict[str, tuple[int, ...]]:
     """Size, time of change and identity of each input, which differ once a file is changed or replaced."""
-    found = {}
+    found: dict[str, tuple[int, ...]] = {}
     for source in inputs:
         status = os.stat(source)
         found[os.fspath(source)] = (status.st_size, status.st_mtime_ns, status.st_ino)
