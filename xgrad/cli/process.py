@@ -130,7 +130,8 @@ def _signals_raised() -> Iterator[None]:
 
 @contextmanager
 def _warnings_said(call: Call) -> Iterator[None]:
-    """Warnings as lines like all other call."""
+    """Warnings as lines like all other messages, each said once."""
+    said: set[str] = set()
 
     def show(
         message: Warning | str,
@@ -140,7 +141,9 @@ def _warnings_said(call: Call) -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        call.note(f"warning: {message}")
+        if str(message) not in said:
+            said.add(str(message))
+            call.note(f"warning: {message}")
 
     with warnings.catch_warnings():
         warnings.showwarning = show

@@ -63,7 +63,7 @@ def check_target(
                 f"{os.fspath(path)!r} is not a file and cannot be replaced; write to another name"
             )
         if not overwrite:
-            raise TargetError(f"{os.fspath(path)!r} exists; say overwrite to replace it")
+            raise TargetError(f"{os.fspath(path)!r} exists; overwrite=True or --overwrite replaces it")
     if not target.parent.is_dir():
         raise StorageError(f"the folder {os.fspath(target.parent)!r} does not exist; make it first")
     if not os.access(target.parent, os.W_OK | os.X_OK):
