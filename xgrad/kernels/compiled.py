@@ -9,7 +9,7 @@ on where its block begins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -298,15 +298,15 @@ def differentiate(window: NDArray[Any], out: NDArray[Any], axis: int, rows: Rows
     """
     if not out.size:
         return
+    place = _layout(window, out, axis, rows.before)
     for first, stop, stencil in rows.segments:
-        weights = np.ascontiguousarray(stencil.weights)
-        place = _layout(window, out, axis, rows.before + first, first, stop - first)
-        if stencil.start != -(stencil.stop - 1):
-            _one_sided(*place, weights, stencil.start)
+        weights, reach = np.ascontiguousarray(stencil.weights), stencil.stop - 1
+        if stencil.start != -reach:
+            _one_sided(*place(first, stop), weights, stencil.start)
         elif stencil.parity:
-            (_antisymmetric if stencil.parity < 0 else _symmetric)(stencil.stop - 1)(*place, weights)
+            (_antisymmetric if stencil.parity < 0 else _symmetric)(reach)(*place(first, stop), weights)
         else:
-            _centred(stencil.stop - 1)(*place, weights)
+            _centred(reach)(*place(first, stop), weights)
     if gaps:
         rule = rows.gaps
         points = np.empty((3, 0)) if rule.points is None else np.ascontiguousarray(rule.points)
@@ -315,10 +315,9 @@ def differentiate(window: NDArray[Any], out: NDArray[Any], axis: int, rows: Rows
         variants = len(rule.variants)
         step = max(_MEND_BYTES // (8 * variants * rule.edge), 1) if rule.weights is None else rows.size
         for first in range(0, rows.size, step):
-            count = min(step, rows.size - first)
-            place = _layout(window, out, axis, rows.before + first, first, count)
-            before, after = rows.before + first, rows.after + rows.size - first - count
-            _mend(*place, before, after, scheme, table, points, rule.period, rule.factor)
+            stop = min(first + step, rows.size)
+            before, after = rows.before + first, rows.after + rows.size - stop
+            _mend(*place(first, stop), before, after, scheme, table, points, rule.period, rule.factor)
 
 
 def holes(x: NDArray[Any]) -> bool:
@@ -326,24 +325,35 @@ def holes(x: NDArray[Any]) -> bool:
     if not x.size:
         return False
     merged = _merge(x.shape, _strides(x), _strides(x))
-    outer = np.array(merged[:-1], dtype=np.int64).reshape(-1, 3)
     flat, start = _flat(x)
     size, stride, _ = merged[-1]
-    return bool(_holes(flat, start, outer, size, stride))
+    return bool(_holes(flat, start, _table(merged[:-1]), size, stride))
 
 
 def _layout(
-    window: NDArray[Any], out: NDArray[Any], axis: int, first: int, row: int, n: int
-) -> tuple[Any, ...]:
-    """Describe rows of a window and of its output as the kernels want them."""
+    window: NDArray[Any], out: NDArray[Any], axis: int, before: int
+) -> Callable[[int, int], tuple[Any, ...]]:
+    """Describe a window and its output; the function returned says where rows `first` to `stop - 1` lie."""
     x, x0 = _flat(window)
     o, o0 = _flat(out, writeable=True)
     xs, os = list(_strides(window)), list(_strides(out))
     xn, on = xs.pop(axis), os.pop(axis)
     others = _merge((*out.shape[:axis], *out.shape[axis + 1 :]), xs, os)
-    m, xm, om = others.pop() if n == 1 or abs(others[-1][1]) < abs(xn) else (1, 1, 1)
-    outer = np.array(others, dtype=np.int64).reshape(-1, 3)
-    return x, x0 + first * xn, o, o0 + row * on, outer, n, xn, on, m, xm, om
+    across = (_table(others[:-1]), others[-1])  # the innermost loop runs along another axis
+    along = (_table(others), (1, 1, 1))  # the innermost loop runs along the rows
+    rows_outside = abs(others[-1][1]) < abs(xn)
+
+    def place(first: int, stop: int) -> tuple[Any, ...]:
+        """The arguments that all kernels begin with."""
+        outer, inner = across if rows_outside or stop - first == 1 else along
+        return x, x0 + (before + first) * xn, o, o0 + first * on, outer, stop - first, xn, on, *inner
+
+    return place
+
+
+def _table(dims: Sequence[tuple[int, int, int]]) -> NDArray[np.int64]:
+    """Sizes and strides of the outer dimensions, one a row."""
+    return np.array(dims, dtype=np.int64).reshape(-1, 3)
 
 
 def _merge(shape: Iterable[int], xs: Iterable[int], os: Iterable[int]) -> list[tuple[int, int, int]]:
