@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -34,20 +35,27 @@ def _cacheable() -> bool:
     return True
 
 
-_OPTIONS: dict[str, Any] = {
-    "nogil": True,
-    "cache": _cacheable(),
-    "error_model": "numpy",
-    "boundscheck": False,
-}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 _fornberg = njit(**_OPTIONS)(fornberg)
+_CACHE = _cacheable()
+
+
+def _compiled(function: Callable[..., Any], *labels: object) -> Callable[..., Any]:
+    """Compile a kernel for one data type, cached on disk under a name of its own.
+
+    Numba keeps all signatures and closures of one name in one index, which processes that compile at the same
+    time can corrupt: code of another width was then loaded without an error. Under its own name each kernel
+    has one entry, and whoever writes it writes the same. What kernels call is compiled into them.
+    """
+    own = FunctionType(function.__code__, function.__globals__, function.__name__, None, function.__closure__)
+    own.__module__, own.__qualname__ = function.__module__, "_".join(map(str, (function.__name__, *labels)))
+    return njit(cache=_CACHE, **_OPTIONS)(own)  # type: ignore[no-any-return]
 
 
 @cache
-def _antisymmetric(half: int) -> Callable[..., None]:
+def _antisymmetric(half: int, dtype: Any) -> Callable[..., Any]:
     """Make the kernel of ``sum_k w_k (f_{i+k} - f_{i-k})``, its loop over the taps unrolled."""
 
-    @njit(**_OPTIONS)
     def antisymmetric(x, x0, out, o0, outer, n, xn, on, m, xm, om, w):  # type: ignore[no-untyped-def]
         for t in range(_count(outer)):
             xt, ot = _place(outer, t, x0, o0)
@@ -70,14 +78,13 @@ def _antisymmetric(half: int) -> Callable[..., None]:
                             total += w[np.uintp(half + k), 0] * (above - below)
                         out[np.uintp(oj + i * om)] = total
 
-    return antisymmetric  # type: ignore[no-any-return]
+    return _compiled(antisymmetric, half, dtype)
 
 
 @cache
-def _symmetric(half: int) -> Callable[..., None]:
+def _symmetric(half: int, dtype: Any) -> Callable[..., Any]:
     """Make the kernel of ``sum_k w_k ((f_{i+k} - f_i) + (f_{i-k} - f_i))``, the loop over k unrolled."""
 
-    @njit(**_OPTIONS)
     def symmetric(x, x0, out, o0, outer, n, xn, on, m, xm, om, w):  # type: ignore[no-untyped-def]
         for t in range(_count(outer)):
             xt, ot = _place(outer, t, x0, o0)
@@ -102,14 +109,13 @@ def _symmetric(half: int) -> Callable[..., None]:
                             total += w[np.uintp(half + k), 0] * (above + below)
                         out[np.uintp(oj + i * om)] = total
 
-    return symmetric  # type: ignore[no-any-return]
+    return _compiled(symmetric, half, dtype)
 
 
 @cache
-def _centred(half: int) -> Callable[..., None]:
+def _centred(half: int, dtype: Any) -> Callable[..., Any]:
     """Make the kernel of ``sum_k (w_k (f_{i+k} - f_i) + w_-k (f_{i-k} - f_i))``, weights by row."""
 
-    @njit(**_OPTIONS)
     def centred(x, x0, out, o0, outer, n, xn, on, m, xm, om, w):  # type: ignore[no-untyped-def]
         for t in range(_count(outer)):
             xt, ot = _place(outer, t, x0, o0)
@@ -140,7 +146,7 @@ def _centred(half: int) -> Callable[..., None]:
                             )
                         out[np.uintp(oj + i * om)] = total
 
-    return centred  # type: ignore[no-any-return]
+    return _compiled(centred, half, dtype)
 
 
 @njit(**_OPTIONS)
@@ -178,7 +184,6 @@ def _taps(x, xi, xn, w, column, start, taps):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(**_OPTIONS)
 def _one_sided(x, x0, out, o0, outer, n, xn, on, m, xm, om, w, start):  # type: ignore[no-untyped-def]
     """Evaluate rows with one-sided stencils."""
     for t in range(_count(outer)):
@@ -191,7 +196,6 @@ def _one_sided(x, x0, out, o0, outer, n, xn, on, m, xm, om, w, start):  # type: 
                 )
 
 
-@njit(**_OPTIONS)
 def _mend(  # type: ignore[no-untyped-def]
     x, x0, out, o0, outer, n, xn, on, m, xm, om, before, after, scheme, w, points, period, factor
 ):
@@ -204,9 +208,9 @@ def _mend(  # type: ignore[no-untyped-def]
     order, half, edge, left = scheme
     reach = max(half, edge - 1)
     shared = points.shape[1] == 0
-    if not shared:  # weights of the (row, variant) pairs that occur, made when first met
-        w = np.empty((n * w.shape[0], edge, 1))
-    known = np.zeros(w.shape[0], dtype=np.bool_)
+    # weights of the (row, variant) pairs that occur on a stretched line, made when first met
+    made = np.empty((0 if shared else n * w.shape[0], edge, 1))
+    known = np.zeros(made.shape[0], dtype=np.bool_)
     first = (order * (order + 1)) // 2
     variants = (edge * (edge + 1)) // 2 - first
     for t in range(_count(outer)):
@@ -241,10 +245,12 @@ def _mend(  # type: ignore[no-untyped-def]
                     variant += j * variants
                     if not known[variant]:
                         known[variant] = True
-                        w[variant, :width] = _run_weights(
+                        made[variant, :width] = _run_weights(
                             points, before + j, below, width, order, period, factor
                         )
-                out[np.uintp(oi)] = _taps(x, xi, xn, w[variant], 0, -below, width)
+                    out[np.uintp(oi)] = _taps(x, xi, xn, made[variant], 0, -below, width)
+                else:
+                    out[np.uintp(oi)] = _taps(x, xi, xn, w[variant], 0, -below, width)
 
 
 @njit(**_OPTIONS)
@@ -267,7 +273,6 @@ def _run_weights(points, row, below, width, order, period, factor):  # type: ign
     return _fornberg(offsets, below, order) * factor
 
 
-@njit(**_OPTIONS)
 def _holes(x, x0, outer, m, xm):  # type: ignore[no-untyped-def]
     """Whether any value is missing."""
     for t in range(_count(outer)):
@@ -278,6 +283,19 @@ def _holes(x, x0, outer, m, xm):  # type: ignore[no-untyped-def]
         if found:
             return True
     return False
+
+
+@cache
+def _whole(function: Callable[..., Any], dtype: Any) -> Callable[..., Any]:
+    """Return a kernel that needs no width, compiled for one data type."""
+    return _compiled(function, dtype)
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a contiguous read-only array, whatever came through a cluster: one signature for all."""
+    view = np.ascontiguousarray(array).view()
+    view.setflags(write=False)
+    return view
 
 
 def differentiate(window: NDArray[Any], out: NDArray[Any], axis: int, rows: Rows, gaps: bool) -> None:
@@ -298,26 +316,26 @@ def differentiate(window: NDArray[Any], out: NDArray[Any], axis: int, rows: Rows
     """
     if not out.size:
         return
-    place = _layout(window, out, axis, rows.before)
+    place, dtype = _layout(window, out, axis, rows.before), out.dtype
     for first, stop, stencil in rows.segments:
-        weights, reach = np.ascontiguousarray(stencil.weights), stencil.stop - 1
+        weights, reach = _frozen(stencil.weights), stencil.stop - 1
         if stencil.start != -reach:
-            _one_sided(*place(first, stop), weights, stencil.start)
-        elif stencil.parity:
-            (_antisymmetric if stencil.parity < 0 else _symmetric)(reach)(*place(first, stop), weights)
+            _whole(_one_sided, dtype)(*place(first, stop), weights, stencil.start)
         else:
-            _centred(reach)(*place(first, stop), weights)
+            make = {-1: _antisymmetric, 0: _centred, 1: _symmetric}[stencil.parity]
+            make(reach, dtype)(*place(first, stop), weights)
     if gaps:
         rule = rows.gaps
-        points = np.empty((3, 0)) if rule.points is None else np.ascontiguousarray(rule.points)
-        table = np.zeros((len(rule.variants), 0, 1)) if rule.weights is None else rule.weights
+        points = _frozen(np.empty((3, 0)) if rule.points is None else rule.points)
+        table = _frozen(np.zeros((len(rule.variants), 0, 1)) if rule.weights is None else rule.weights)
+        mend = _whole(_mend, dtype)
         scheme = (rule.n, rule.half, rule.edge, rule.left)
         variants = len(rule.variants)
         step = max(_MEND_BYTES // (8 * variants * rule.edge), 1) if rule.weights is None else rows.size
         for first in range(0, rows.size, step):
             stop = min(first + step, rows.size)
             before, after = rows.before + first, rows.after + rows.size - stop
-            _mend(*place(first, stop), before, after, scheme, table, points, rule.period, rule.factor)
+            mend(*place(first, stop), before, after, scheme, table, points, rule.period, rule.factor)
 
 
 def holes(x: NDArray[Any]) -> bool:
@@ -327,7 +345,7 @@ def holes(x: NDArray[Any]) -> bool:
     merged = _merge(x.shape, _strides(x), _strides(x))
     flat, start = _flat(x)
     size, stride, _ = merged[-1]
-    return bool(_holes(flat, start, _table(merged[:-1]), size, stride))
+    return bool(_whole(_holes, x.dtype)(flat, start, _table(merged[:-1]), size, stride))
 
 
 def _layout(
