@@ -971,3 +971,13 @@ def test_two_dimensional_longitudes_are_refused(data_path):
         pytest.raises(CoordinateError, match="'nav_lon' lies on"),
     ):
         axis_from_coordinate(data, "nav_lon")
+
+
+@pytest.mark.parametrize("origin", [2.0**52, 2.0**52 + 2.0**51])
+def test_steps_of_a_few_ulp_are_not_taken_as_uniform(origin):
+    """Every position is exact here; only a deviation that is small against the step may be rounding."""
+    x = origin + np.array([0.0, 1, 3, 4, 7, 8, 9, 11, 12])
+    axis = axis_from_spacing("x", 9, x)
+    assert axis.step is None
+    assert np.array_equal(axis.points[0] - axis.points[0, 0], x - origin)
+    assert axis_from_spacing("x", 9, origin + np.arange(9.0)).step == 1.0

@@ -462,3 +462,14 @@ def test_depth_is_differentiated_as_it_is_stored() -> None:
     result = xgrad.compute(line(depth * 2e-3, depth, units="cm", positive="down"), "x").df_dx
     np.testing.assert_allclose(result, 2e-3, rtol=1e-14)
     assert result.units == "K cm-1"
+
+
+@pytest.mark.parametrize("key", ["scale_factor", "add_offset"])
+def test_values_that_are_still_packed_are_refused(key: str) -> None:
+    array = line([1.0, 2, 4]).assign_attrs({key: 0.1})
+    with pytest.raises(XgradError, match=rf"{key} in its attributes.*decode_cf"):
+        xgrad.compute(array, "x")
+    array = line([1.0, 2, 4])
+    array.x.attrs[key] = 0.1
+    with pytest.raises(XgradError, match=rf"coordinate 'x' has {key} in its attributes.*decode_cf"):
+        xgrad.compute(array, "x")

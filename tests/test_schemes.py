@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from strategies import Line, exact_weights, interior_width, make_scheme
 
-from xgrad.errors import XgradError
+from xgrad.errors import CoordinateError, XgradError
 from xgrad.kernels.weights import fornberg
 from xgrad.schemes import DERIVATIVES, ORDERS, Open, Wrap, points_needed, scheme
 
@@ -175,3 +175,32 @@ def test_the_order_of_the_edges_is_that_of_the_interior_unless_said() -> None:
 def test_fornberg_interpolates_too() -> None:
     weights = fornberg(np.array([[-1.0], [1.0], [2.0]]), 1, 0)
     assert np.allclose(weights[:, 0], [1 / 3, 1.0, -1 / 3], rtol=1e-15)
+
+
+@pytest.mark.parametrize("exponent", [-250, -133, 133, 250])
+@pytest.mark.parametrize(("n", "p"), [(1, 2), (1, 8), (2, 4)])
+def test_the_scale_of_a_stretched_line_does_not_matter(n: int, p: int, exponent: int) -> None:
+    """Scaling by a power of two is exact, so weights scale exactly as long as nothing leaves float64."""
+    points = np.cumsum(np.random.default_rng(0).uniform(0.6, 1.4, 20))
+    made, scaled = (
+        scheme(np.vstack([x, 0 * x]), step=None, n=n, order=p) for x in (points, np.ldexp(points, exponent))
+    )
+    assert made.interior is not None
+    assert scaled.interior is not None
+    assert np.array_equal(np.ldexp(scaled.interior.weights, n * exponent), made.interior.weights)
+    for row, stencil in made.edges.items():
+        assert np.array_equal(np.ldexp(scaled.edges[row].weights, n * exponent), stencil.weights)
+
+
+@pytest.mark.parametrize("step", [None, 1.0])
+@pytest.mark.parametrize("exponent", [-300, 300])
+def test_spacings_whose_power_float64_cannot_hold_are_refused(step: float | None, exponent: int) -> None:
+    points = np.ldexp(np.array([0.0, 1, 3, 4, 6, 7, 9]), exponent)
+    with pytest.raises(CoordinateError, match="power 4"):
+        scheme(np.vstack([points, 0 * points]), step=step and step * 2.0**exponent, n=4)
+
+
+def test_points_that_float64_cannot_tell_apart_are_refused() -> None:
+    points = np.array([[0.0, 1e-20, 1.0], [0.0, 0.0, 0.0]])
+    with pytest.raises(CoordinateError, match="cannot be told apart"):
+        scheme(points, step=None)

@@ -12,6 +12,7 @@ import xarray as xr
 
 from . import chunks, labels, quantities, schemes
 from .axes import Axis
+from .cf import check_decoded
 from .errors import CoordinateError, XgradError
 from .options import Options
 
@@ -56,6 +57,7 @@ def check_data(array: xr.DataArray) -> None:
             f"{called(array)} has dtype {array.dtype}; numbers, dates or durations are needed, "
             "to which .astype may convert it"
         )
+    check_decoded(array.attrs, called(array))
     inner = quantities.strip(held(array))
     chunked = chunks.is_chunked(inner)
     if chunked:

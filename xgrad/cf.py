@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from .errors import XgradError
+
 # CF 4.2: the spellings of degrees_east, compared without regard to case.
 _EAST = frozenset({"degrees_east", "degree_east", "degrees_e", "degree_e", "degreese", "degreee"})
 _DEGREES = frozenset({"degrees", "degree", "deg", "arc_degree", "arc_degrees", "angular_degree", "°"})
@@ -78,3 +80,27 @@ def is_longitude(attrs: Mapping[Any, Any]) -> bool:
     True
     """
     return circle(attrs) is not None
+
+
+def check_decoded(attrs: Mapping[Any, Any], what: str) -> None:
+    """
+    Refuse values that are still packed: their derivative would carry the unit of the unpacked ones.
+
+    Parameters
+    ----------
+    attrs : mapping
+        The attributes of a variable; in a decoded one the packing stands in `encoding`.
+    what : str
+        How the message calls the variable.
+
+    Raises
+    ------
+    XgradError
+        If there is a `scale_factor` or an `add_offset`.
+    """
+    packing = [key for key in ("scale_factor", "add_offset") if key in attrs]
+    if packing:
+        raise XgradError(
+            f"{what} has {' and '.join(packing)} in its attributes, so its values are packed: "
+            "decode them with xarray.decode_cf, or drop the attributes if they are not packed any more"
+        )

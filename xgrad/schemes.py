@@ -181,8 +181,12 @@ def scheme(
     half, edge = interior_width(n, order, step is not None) // 2, edge_width(n, edge_order)
     period = boundary[0].period if isinstance(boundary[0], Wrap) else 0.0
     if step is None:
-        turns = np.zeros((1, size))
-        gaps = Gaps(n, half, edge, None, np.vstack([points, turns]), period, scale**n)
+        # In units of about one step, an exact power of two: products of offsets stay within float64.
+        _, exponent = np.frexp(((points[0, -1] - points[0, 0]) + (points[1, -1] - points[1, 0])) / (size - 1))
+        whole, rest = np.ldexp(points, -exponent)
+        factor = _power(float(np.ldexp(scale, -exponent)), n)
+        period = float(np.ldexp(period, -exponent))
+        gaps = Gaps(n, half, edge, None, np.stack([whole, rest, np.zeros(size)]), period, factor)
     else:
         gaps = Gaps(n, half, edge, _run_table(n, edge, step, scale), None, period, 1.0)
 
@@ -210,11 +214,20 @@ def scheme(
     return Scheme(n, order, edge_order, size, boundary, interior, edges, gaps)
 
 
+def _power(step: float, n: int, scale: float = 1.0) -> float:
+    """Return step**n / scale**n, which float64 must be able to hold."""
+    with np.errstate(all="ignore"):
+        power = float(np.float64(step) ** n / np.float64(scale) ** n)
+    if not np.finfo(np.float64).tiny <= power < np.inf:
+        raise CoordinateError(f"float64 cannot hold the spacings to the power {n}")
+    return power
+
+
 @lru_cache(maxsize=4096)
 def _even(n: int, width: int, below: int, step: float, scale: float) -> Floats:
     """Weights on even spacing with `below` taps under the point."""
     unit = fornberg(np.arange(-below, width - below, dtype=np.float64)[:, None], below, n)
-    weights: Floats = unit / (step**n / scale**n)
+    weights: Floats = unit / _power(step, n, scale)
     weights.setflags(write=False)
     return weights
 

@@ -86,7 +86,7 @@ class Reals:
         else:
             step = float(period) / self.size
         deviation = self._deviation(step)
-        if deviation <= self._rounding64:
+        if deviation <= min(self._rounding64, _LARGEST_REPAIR * step):
             return Uniform(step)
         if period is not None and self._rounded_step(step):
             return Uniform(step)
@@ -115,8 +115,8 @@ class Reals:
         """Tell whether a ring is uniform but for the rounding of its step: arange(-179.95, 180, 0.1)."""
         if self.size < 2:
             return False
-        own = self.span / (self.size - 1)
-        return abs(own - step) <= self._rounding64 and self._deviation(own) <= self._rounding64
+        own, most = self.span / (self.size - 1), min(self._rounding64, _LARGEST_REPAIR * step)
+        return abs(own - step) <= most and self._deviation(own) <= most
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -201,6 +201,7 @@ def _axis(
 ) -> Axis:
     """Decide everything about an axis from its stored positions."""
     word, seconds = times.datetime_unit_of(datetime_unit)
+    cf.check_decoded(attrs, place.what)
     decoded = times.is_decoded(values)
     refuse_unusable(values, place, decoded=decoded)
     units = attrs.get("units")
