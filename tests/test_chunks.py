@@ -18,7 +18,7 @@ from strategies import make_scheme, noise, same_bits, with_gaps
 
 from xgrad import chunks as module
 from xgrad.chunks import Partial, partials
-from xgrad.schemes import Scheme
+from xgrad.schemes import Scheme, scheme
 
 KINDS = ("uniform", "jittered", "uniform ring", "jittered ring")
 
@@ -377,3 +377,24 @@ def test_every_pair_of_uneven_chunks() -> None:
         source = da.from_array(f, chunks=((a, b - a, 12 - b),))
         found = partials(source, [Partial(0, made)], gaps=True)[0].compute(scheduler="synchronous")
         assert same_bits(found, expected)
+
+
+def test_a_block_without_a_mask_sees_the_mask_of_its_neighbour() -> None:
+    """Integers cannot be NaN, but what a masked neighbour lends can."""
+    values = np.ma.array(np.arange(12), mask=np.arange(12) == 6)
+    blocks = [da.from_array(values[6:], chunks=-1, asarray=False), da.from_array(np.arange(6), chunks=-1)]
+    line = Partial(0, scheme(np.vstack([np.arange(12.0), np.zeros(12)]), step=1.0))
+    lazy = da.concatenate(blocks[::-1])
+    lazy = da.Array(lazy.dask, lazy.name, lazy.chunks, meta=np.ma.array([], dtype=int))
+    (found,) = partials(lazy, [line], gaps=True)
+    expected = np.where(np.arange(12) == 6, np.nan, 1.0)
+    np.testing.assert_array_equal(found.compute(scheduler="sync"), expected)
+
+
+@pytest.mark.parametrize("unit", ["D", "10s", "ms"])
+def test_masked_times_of_any_unit(unit: str) -> None:
+    seconds = {"D": 86400, "10s": 10, "ms": 1e-3}[unit]
+    f = np.ma.array(np.arange(8).astype(f"m8[{unit}]"), mask=np.arange(8) == 3)
+    line = Partial(0, scheme(np.vstack([np.arange(8.0), np.zeros(8)]), step=1.0))
+    (found,) = partials(f, [line], gaps=True)
+    np.testing.assert_allclose(found, np.where(np.arange(8) == 3, np.nan, seconds), rtol=1e-12)

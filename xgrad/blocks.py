@@ -100,9 +100,7 @@ def run(
             cut = (slice(None),) if section.axis == axis else slab
             sides.append(([piece[cut] for piece in before], [piece[cut] for piece in after]))
             near += [*sides[-1][0], *sides[-1][1]]
-        mend = (
-            gaps and block.dtype.kind in "fc" and any(compiled.holes(_native(part, dtype)) for part in near)
-        )
+        mend = gaps and any(part.dtype.kind in "fc" and compiled.holes(_native(part, dtype)) for part in near)
         for section, halo, out in zip(sections, sides, outs, strict=True):
             if section.axis == axis:
                 _fill(compiled, section, block, halo, out, (first, stop), mend)
@@ -116,7 +114,7 @@ def _plain(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
     if isinstance(array, np.ma.MaskedArray):
         missing: Any = np.array("NaT", array.dtype) if array.dtype.kind in "mM" else np.nan
         kept = array if array.dtype.kind in "fcmM" else array.astype(dtype)
-        return np.asarray(np.ma.filled(kept, missing))
+        array = np.asarray(np.ma.filled(kept, missing))
     if array.dtype.kind in "mM":
         unit = np.datetime_data(array.dtype)[0]
         fine = unit if unit in _TICKS else "s"
