@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -239,7 +240,9 @@ def test_the_output_may_lie_otherwise_than_the_input(axis: int) -> None:
             if not (out.flags.writeable and all(stride % 8 == 0 for stride in window.strides + out.strides)):
                 continue
             out.fill(7.0)
-            compiled.differentiate(window, out, axis, rows, True)
+            whole = compiled.Pass(window, out, axis, rows)
+            whole.plain(axis, 0, size)
+            whole.mend(axis, 0, size)
             assert same_bits(np.ascontiguousarray(out), expected), name
 
 
@@ -375,14 +378,16 @@ def reach_every_kernel(compiled: Any) -> dict[str, Any]:
         f = np.ones((20, 3), dtype)
         f[9] = np.nan
         differentiate(f, scheme_of(kind, 20, n=n, order=p))
-    factories = (compiled._antisymmetric, compiled._symmetric, compiled._centred)
     found = {}
     for dtype in map(np.dtype, ("float32", "float64")):
-        for make, half in itertools.product(factories, range(1, 7)):
-            if make(half, dtype).signatures:
-                found[f"{make.__name__}_{half}_{dtype}"] = make(half, dtype)
-        for whole in (compiled._one_sided, compiled._mend, compiled._holes):
-            found[f"{whole.__name__}_{dtype}"] = compiled._whole(whole, dtype)
+        for function, half in itertools.product(
+            (compiled._antisymmetric, compiled._symmetric, compiled._centred), range(1, 7)
+        ):
+            kernel = compiled._compiled(function, half, dtype)
+            if kernel.signatures:
+                found[f"{function.__name__}_{half}_{dtype}"] = kernel
+        for function in (compiled._one_sided, compiled._mend, compiled._holes):
+            found[f"{function.__name__}_{dtype}"] = compiled._compiled(function, dtype)
     return found
 
 
@@ -410,6 +415,8 @@ def test_no_kernel_holds_a_fused_multiply_add() -> None:
             assert len(instructions) > 50, name
             if not name.startswith("_holes"):
                 assert any("mul" in word for word in instructions), name
+            if not name.startswith(("_holes", "_one_sided", "_mend")):
+                assert re.search(r"\bv?mulpd\b|\bfmul\s+v\d+\.2d", text), f"{name} is not vectorised"
             fused = {word for word in instructions if "fmadd" in word or "fmsub" in word or "fnm" in word}
             fused |= {word for word in instructions if word.startswith(("fmla", "fmls", "vfma", "fma"))}
             assert not fused, (name, fused)
@@ -432,7 +439,7 @@ from xgrad.kernels import compiled
 f = np.arange(5.0)
 made = scheme(np.vstack([f, 0 * f]), step=1.0)
 assert partials(f, [Partial(0, made)], gaps=False)[0].tolist() == [1.0] * 5
-stats = compiled._antisymmetric(1, f.dtype).stats
+stats = compiled._compiled(compiled._antisymmetric, 1, f.dtype).stats
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
 

@@ -6,8 +6,11 @@ the next is touched. Results do not depend on where slabs or blocks begin.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,6 +49,8 @@ class Section:
 
 
 Halo = tuple[Sequence[Array], Sequence[Array]]
+Wanted = tuple[Section, Halo, NDArray[Any]]
+Slab = tuple[int, int, int]  # an axis, its first row, its last row + 1
 
 
 def result_dtype(data: Array) -> Any:
@@ -57,7 +62,14 @@ def result_dtype(data: Array) -> Any:
 
 
 def run(
-    block: Array, sections: Sequence[Section], halos: Sequence[Halo], *, dtype: Any, gaps: bool
+    block: Array,
+    sections: Sequence[Section],
+    halos: Sequence[Halo],
+    *,
+    dtype: Any,
+    gaps: bool,
+    outs: Sequence[NDArray[Any]] | None = None,
+    parallel: bool = False,
 ) -> tuple[Array, ...]:
     """Return the derivative of a block along each section's axis.
 
@@ -74,6 +86,11 @@ def run(
         Dtype of the results; arithmetic is done in at least float64.
     gaps : bool
         Whether points next to missing values get the stencils of their run.
+    outs : sequence of ndarray, optional
+        Where to write the results of NumPy blocks, by default new arrays.
+    parallel : bool
+        Whether a large block may be served by several threads, as many as Numba would use; from another
+        thread than the main one it is not: somebody else divides the work there.
 
     Returns
     -------
@@ -90,23 +107,23 @@ def run(
         return tuple(
             _run_portable(block, s, halo, dtype, gaps) for s, halo in zip(sections, halos, strict=True)
         )
-    outs = tuple(np.empty_like(block, dtype=dtype) for _ in sections)
-    reach = max(section.rows.gaps.reach for section in sections)
-    for axis, first, stop in _slabs(block, dtype.itemsize):
-        slab = _between(axis, first, stop)
-        near = [block[_between(axis, max(first - reach, 0), stop + reach)]]
-        sides = []
-        for section, (before, after) in zip(sections, halos, strict=True):
-            cut = (slice(None),) if section.axis == axis else slab
-            sides.append(([piece[cut] for piece in before], [piece[cut] for piece in after]))
-            near += [*sides[-1][0], *sides[-1][1]]
-        mend = gaps and any(part.dtype.kind in "fc" and compiled.holes(_native(part, dtype)) for part in near)
-        for section, halo, out in zip(sections, sides, outs, strict=True):
-            if section.axis == axis:
-                _fill(compiled, section, block, halo, out, (first, stop), mend)
-            else:
-                _fill(compiled, section, block[slab], halo, out[slab], (0, section.rows.size), mend)
-    return outs
+    made = tuple(np.empty_like(block, dtype=dtype) for _ in sections) if outs is None else tuple(outs)
+    if block.size:
+        wanted, slabs = tuple(zip(sections, halos, made, strict=True)), _slabs(block, dtype.itemsize)
+        work = _work if _in_place(block, dtype) else _work_converted
+        serve = partial(work, compiled, block, wanted, gaps, iter(slabs))
+        count = min(compiled.THREADS, len(slabs)) if parallel and _in_main_thread() else 1
+        if count == 1:
+            serve()
+        else:
+            with ThreadPoolExecutor(count, "xgrad") as pool:
+                for done in [pool.submit(serve) for _ in range(count)]:
+                    done.result()
+    return made
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _plain(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
@@ -122,15 +139,140 @@ def _plain(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
     return np.asarray(array)
 
 
-def _slabs(block: NDArray[Any], itemsize: int) -> Iterator[tuple[int, int, int]]:
-    """Cut a block along its slowest axis in memory, as (axis, first, stop)."""
-    if not block.size:
-        return
+def _slabs(block: NDArray[Any], itemsize: int) -> list[Slab]:
+    """Cut a block along its slowest axis in memory."""
     axis = max(range(block.ndim), key=lambda d: (block.shape[d] > 1, abs(block.strides[d])))
     rows = block.shape[axis]
     step = max(_SLAB_BYTES // (block.size // rows * itemsize), 1)
-    for first in range(0, rows, step):
-        yield axis, first, min(first + step, rows)
+    return [(axis, first, min(first + step, rows)) for first in range(0, rows, step)]
+
+
+def _work(
+    compiled: Any, block: NDArray[Any], wanted: Sequence[Wanted], gaps: bool, slabs: Iterator[Slab]
+) -> None:
+    """Serve one slab after the other while there are any; several threads may share the slabs."""
+    inward = sorted(
+        wanted, key=lambda one: abs(block.strides[one[0].axis])
+    )  # first what reads in memory order
+    plain = [part for one in inward for part in _parts(compiled, block, *one, wide=False)]
+    mending: list[_Part] = []
+    for slab in slabs:
+        mend = gaps and any(compiled.holes(piece) for piece in _around(block, wanted, slab))
+        for part in plain:
+            part.plain(slab)
+        if mend:
+            mending = mending or [part for one in wanted for part in _parts(compiled, block, *one, wide=True)]
+            for part in mending:
+                part.mend(slab)
+
+
+def _work_converted(
+    compiled: Any, block: NDArray[Any], wanted: Sequence[Wanted], gaps: bool, slabs: Iterator[Slab]
+) -> None:
+    """Do the same where kernels cannot read the block in place: each slab is a small block of its own."""
+    for slab in slabs:
+        axis, first, stop = slab
+        own, parts = _converted(block, wanted, slab, gaps)
+        _work(compiled, own, parts, gaps, iter([(axis, 0, stop - first)]))
+
+
+def _in_place(block: NDArray[Any], dtype: Any) -> bool:
+    """Whether the compiled kernels can read a block as it is."""
+    itemsize = block.itemsize
+    fits = block.dtype == dtype and dtype.kind == "f" and block.dtype.isnative and block.flags.aligned
+    return fits and not any(stride % itemsize for stride in block.strides)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """Ascending rows of a section from `first` on, as a kernel's pass over them."""
+
+    section: Section
+    first: int
+    rows: Rows
+    kernel: Any
+
+    def plain(self, slab: Slab) -> None:
+        """Evaluate what lies in a slab."""
+        axis, low, high = self._box(slab)
+        if low < high:
+            self.kernel.plain(axis, low, high)
+
+    def mend(self, slab: Slab) -> None:
+        """Mend what lies in a slab."""
+        axis, low, high = self._box(slab)
+        if low < high:
+            self.kernel.mend(axis, low, high)
+
+    def _box(self, slab: Slab) -> Slab:
+        """Return the slab in the part's own rows."""
+        axis, first, stop = slab
+        if axis != self.section.axis:
+            return slab
+        if self.section.descending:
+            first, stop = self.section.rows.size - stop, self.section.rows.size - first
+        return axis, max(first - self.first, 0), min(stop - self.first, self.rows.size)
+
+
+def _parts(
+    compiled: Any, block: NDArray[Any], section: Section, halo: Halo, out: NDArray[Any], *, wide: bool
+) -> Iterator[_Part]:
+    """Cut a section into rows that read the block alone and those near its ends, which copy it with halo."""
+    axis, rows = section.axis, section.rows
+    reach = rows.gaps.reach if wide else max(max(-s.start, s.stop - 1) for _, _, s in rows.segments)
+    out = _ascending(out, section)
+    low = min(reach if rows.before else 0, rows.size)
+    high = max(min(section.own - reach if rows.after else rows.size, rows.size), low)
+    for a, b in ((0, low), (low, high), (high, rows.size)):
+        if a < b:
+            part = rows.cut(a, b, reach)
+            window = _window(section, block, halo, a - part.before, b + part.after)
+            yield _Part(section, a, part, compiled.Pass(window, out[_between(axis, a, b)], axis, part))
+
+
+def _around(block: NDArray[Any], wanted: Sequence[Wanted], slab: Slab) -> Iterator[NDArray[Any]]:
+    """Find all values that results of a slab may depend on."""
+    axis, first, stop = slab
+    reach = max((section.rows.gaps.reach for section, _, _ in wanted if section.axis == axis), default=0)
+    yield block[_between(axis, max(first - reach, 0), stop + reach)]
+    for section, halo, _ in wanted:
+        cut = (slice(None),) if section.axis == axis else _between(axis, first, stop)
+        for side in halo:
+            yield from (piece[cut] for piece in side)
+
+
+def _converted(
+    block: NDArray[Any], wanted: Sequence[Wanted], slab: Slab, gaps: bool
+) -> tuple[NDArray[Any], list[Wanted]]:
+    """Return a slab as a block that kernels can read, with its halos and its part of the results."""
+    axis, first, stop = slab
+    dtype, cut = wanted[0][2].dtype, _between(axis, first, stop)
+    convert = partial(_floats, dtype=dtype, unite=gaps)
+    parts: list[Wanted] = []
+    for section, halo, out in wanted:
+        if section.axis == axis:
+            section, halo = _cut_section(section, block, halo, first, stop)
+        else:
+            halo = ([piece[cut] for piece in halo[0]], [piece[cut] for piece in halo[1]])
+        halo = ([convert(piece) for piece in halo[0]], [convert(piece) for piece in halo[1]])
+        target = out[cut]
+        parts.append((section, halo, _pairs(target, writeable=True) if dtype.kind == "c" else target))
+    return convert(block[cut]), parts
+
+
+def _cut_section(
+    section: Section, block: NDArray[Any], halo: Halo, first: int, stop: int
+) -> tuple[Section, Halo]:
+    """Return a section of stored rows `first` to `stop - 1` alone, and its halo."""
+    rows = section.rows
+    a, b = (rows.size - stop, rows.size - first) if section.descending else (first, stop)
+    part = rows.cut(a, b, rows.gaps.reach)
+    own = max(min(b, section.own) - a, 0)
+    sides = [
+        [_ascending(_window(section, block, halo, low, high), section)] if low < high else []
+        for low, high in ((a - part.before, a), (a + own, b + part.after))
+    ]
+    return Section(section.axis, section.descending, own, part), (sides[0], sides[1])
 
 
 def _between(axis: int, first: int, stop: int) -> tuple[Any, ...]:
@@ -143,25 +285,6 @@ def _ascending(array: Array, section: Section) -> Array:
     if not section.descending:
         return array
     return array[(*(slice(None),) * section.axis, slice(None, None, -1), ...)]
-
-
-def _fill(
-    compiled: Any, section: Section, block: Array, halo: Halo, out: Array, stored: tuple[int, int], mend: bool
-) -> None:
-    """Write the results of a range of stored rows; only rows near the block's ends need a copy."""
-    axis, rows, reach = section.axis, section.rows, section.rows.gaps.reach
-    first, stop = (rows.size - stored[1], rows.size - stored[0]) if section.descending else stored
-    out = _ascending(out, section)
-    low = min(max(reach if rows.before else 0, first), stop)
-    high = max(min(section.own - reach if rows.after else rows.size, stop), low)
-    for a, b in ((first, low), (low, high), (high, stop)):
-        if a < b:
-            part = rows.cut(a, b, reach)
-            window = _native(_window(section, block, halo, a - part.before, b + part.after), out.dtype)
-            target = out[_between(axis, a, b)]
-            if out.dtype.kind == "c":
-                window, target = _unite(window) if mend else window, _pairs(target, writeable=True)
-            compiled.differentiate(window, target, axis, part, mend)
 
 
 def _window(section: Section, block: Array, halo: Halo, first: int, stop: int) -> Array:
@@ -181,24 +304,27 @@ def _window(section: Section, block: Array, halo: Halo, first: int, stop: int) -
     return kept[0] if len(kept) == 1 else xp.concat(kept, axis=axis)
 
 
-def _native(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
-    """Return floats that the compiled kernels read in place; complex numbers become two along a last axis."""
+def _floats(array: NDArray[Any], *, dtype: Any, unite: bool) -> NDArray[Any]:
+    """Return floats that kernels can read in place; of complex numbers the two parts along a last axis.
+
+    With `unite` both parts are missing where one is.
+    """
     if array.dtype != dtype or not array.dtype.isnative or not array.flags.aligned:
         array = array.astype(dtype)
-    if any(stride % (array.itemsize // (2 if dtype.kind == "c" else 1)) for stride in array.strides):
+    if dtype.kind != "c":
+        return array if _in_place(array, dtype) else array.copy()
+    if any(stride % (array.itemsize // 2) for stride in array.strides):
         array = array.copy()
-    return _pairs(array) if dtype.kind == "c" else array
+    pairs = _pairs(array)
+    if unite and np.isnan(array).any():
+        return np.where(np.isnan(array)[..., np.newaxis], pairs.dtype.type(np.nan), pairs)
+    return pairs
 
 
 def _pairs(array: NDArray[Any], writeable: bool = False) -> NDArray[Any]:
     """View complex numbers as a last axis of real and imaginary part."""
     half = array.itemsize // 2
     return as_strided(array.real, (*array.shape, 2), (*array.strides, half), writeable=writeable)
-
-
-def _unite(pairs: NDArray[Any]) -> NDArray[Any]:
-    """Make both parts of a complex number missing where one is."""
-    return np.where(np.isnan(pairs).any(axis=-1, keepdims=True), pairs.dtype.type(np.nan), pairs)
 
 
 def _run_portable(block: Array, section: Section, halo: Halo, dtype: Any, gaps: bool) -> Array:

@@ -101,7 +101,7 @@ def partials(data: Array, wanted: Sequence[Partial], *, gaps: bool, dtype: Any =
             [_cut(data, link.section.axis, p) for p in side] for side in (link.before, link.after)
         )
         halos.append((before, after))
-    return blocks.run(data, [link.section for link in links], halos, dtype=dtype, gaps=gaps)
+    return blocks.run(data, [link.section for link in links], halos, dtype=dtype, gaps=gaps, parallel=True)
 
 
 def _may_have_gaps(data: Array) -> bool:

@@ -1,29 +1,32 @@
 """The compiled kernels (Numba): float32 and float64 in any memory layout, without copies.
 
-Every kernel sees data as flat memory with a first element and strides, so that transposed, strided and
-reversed arrays need no copy; dimensions that lie behind each other in memory are merged, and loops run in
-memory order. Indices are unsigned: signed ones bring a wrap-around test that keeps loops from being
-vectorised. Nothing is fused or reordered (no fastmath), so a point's result depends on its taps alone, not
-on where its block begins.
+A kernel walks through lines of points (see `memory`); one loop over the points of a line serves lines along
+the differentiated axis and lines across it. Indices are unsigned: signed ones bring a wrap-around test that
+keeps loops from being vectorised; for the same reason weights come as tuples, whose lengths unroll the loops
+over taps, and lines without gaps in memory have a loop of their own. Nothing is fused or reordered (no
+fastmath), so a point's result depends on its taps alone, not on where its block begins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from collections.abc import Callable
+from functools import cache, cached_property
 from types import FunctionType
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import config, njit, void
 from numba.core.caching import FunctionCache
-from numpy.lib.stride_tricks import as_strided
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from .stencils import Rows
+from .memory import Flat, everywhere, loops
+from .stencils import Rows, Stencil
 from .weights import fornberg
 
-_MEND_BYTES = 1 << 22  # bounds the table of run weights that a stretched axis may need
+# All cores that the process may use, or what the environment variable of that name says.
+THREADS: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+_TABLE_BYTES = 1 << 25  # bounds the table of run weights that a stretched axis may need
 
 
 def _cacheable() -> bool:
@@ -36,117 +39,107 @@ def _cacheable() -> bool:
 
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
-_fornberg = njit(**_OPTIONS)(fornberg)
 _CACHE = _cacheable()
+_inlined = njit(forceinline=True, **_OPTIONS)
+_fornberg = njit(**_OPTIONS)(fornberg)
 
 
+@cache
 def _compiled(function: Callable[..., Any], *labels: object) -> Callable[..., Any]:
-    """Compile a kernel for one data type, cached on disk under a name of its own.
+    """Compile a kernel for one width and data type, cached on disk under a name of its own.
 
-    Numba keeps all signatures and closures of one name in one index, which processes that compile at the same
-    time can corrupt: code of another width was then loaded without an error. Under its own name each kernel
-    has one entry, and whoever writes it writes the same. What kernels call is compiled into them.
+    Numba keeps all signatures of one name in one index, which processes that compile at the same time can
+    corrupt: code of another width was then loaded without an error. Under its own name each kernel has one
+    entry, and whoever writes it writes the same. What kernels call is compiled into them.
     """
-    own = FunctionType(function.__code__, function.__globals__, function.__name__, None, function.__closure__)
+    own = FunctionType(function.__code__, function.__globals__, function.__name__)
     own.__module__, own.__qualname__ = function.__module__, "_".join(map(str, (function.__name__, *labels)))
     return njit(cache=_CACHE, **_OPTIONS)(own)  # type: ignore[no-any-return]
 
 
-@cache
-def _antisymmetric(half: int, dtype: Any) -> Callable[..., Any]:
-    """Make the kernel of ``sum_k w_k (f_{i+k} - f_{i-k})``, its loop over the taps unrolled."""
+@_inlined
+def _antisymmetric_line(x, x0, tap, xs, out, o0, os, count, w, column, along):  # type: ignore[no-untyped-def]
+    """Evaluate ``sum_k w_k (f_{i+k} - f_{i-k})`` on a line; w holds w_1, w_2, ..."""
+    for i in range(count):
+        total = 0.0
+        for k in range(1, len(w) + 1):
+            above = np.float64(x[np.uintp(x0 + k * tap + i * xs)])
+            below = np.float64(x[np.uintp(x0 - k * tap + i * xs)])
+            total += w[k - 1] * (above - below)
+        out[np.uintp(o0 + i * os)] = total
 
-    def antisymmetric(x, x0, out, o0, outer, n, xn, on, m, xm, om, w):  # type: ignore[no-untyped-def]
-        for t in range(_count(outer)):
-            xt, ot = _place(outer, t, x0, o0)
-            if m == 1:
-                for j in range(n):
-                    total = 0.0
-                    for k in range(1, half + 1):
-                        above = np.float64(x[np.uintp(xt + (j + k) * xn)])
-                        below = np.float64(x[np.uintp(xt + (j - k) * xn)])
-                        total += w[np.uintp(half + k), 0] * (above - below)
-                    out[np.uintp(ot + j * on)] = total
+
+@_inlined
+def _symmetric_line(x, x0, tap, xs, out, o0, os, count, w, column, along):  # type: ignore[no-untyped-def]
+    """Evaluate ``sum_k w_k ((f_{i+k} - f_i) + (f_{i-k} - f_i))`` on a line; w holds w_1, w_2, ..."""
+    for i in range(count):
+        here = np.float64(x[np.uintp(x0 + i * xs)])
+        total = 0.0
+        for k in range(1, len(w) + 1):
+            above = np.float64(x[np.uintp(x0 + k * tap + i * xs)]) - here
+            below = np.float64(x[np.uintp(x0 - k * tap + i * xs)]) - here
+            total += w[k - 1] * (above + below)
+        out[np.uintp(o0 + i * os)] = total
+
+
+@_inlined
+def _centred_line(x, x0, tap, xs, out, o0, os, count, w, column, along):  # type: ignore[no-untyped-def]
+    """Evaluate ``sum_k (w_k (f_{i+k} - f_i) + w_-k (f_{i-k} - f_i))``; w holds an array for each tap."""
+    half = len(w) // 2
+    for i in range(count):
+        here = np.float64(x[np.uintp(x0 + i * xs)])
+        total = 0.0
+        for k in range(1, half + 1):
+            above = np.float64(x[np.uintp(x0 + k * tap + i * xs)]) - here
+            below = np.float64(x[np.uintp(x0 - k * tap + i * xs)]) - here
+            j = np.uintp(column + i * along)
+            total += w[half + k][j] * above + w[half - k][j] * below
+        out[np.uintp(o0 + i * os)] = total
+
+
+@intrinsic
+def _distinct(context):  # type: ignore[no-untyped-def]
+    """Tell the compiler that no array of the kernel around overlaps another, so that it need not test."""
+
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        for argument in builder.function.args:
+            if argument.type.is_pointer:
+                argument.add_attribute("noalias")
+        return context.get_dummy_value()
+
+    return void(), build
+
+
+@_inlined
+def _walk(line, x, x0, out, o0, outer, lines, points, tap, along, w, column):  # type: ignore[no-untyped-def]
+    """Evaluate all lines; strides that the compiler knows to be 1 give faster loops."""
+    rows, xr, orow = lines
+    count, xs, os = points
+    for t in range(_count(outer)):
+        xt, ot = _place(outer, t, x0, o0)
+        for j in range(rows):
+            xi, oi = xt + j * xr, ot + j * orow
+            if xs == 1 and os == 1 and along == 0:
+                line(x, xi, tap, 1, out, oi, 1, count, w, column + j, 0)
+            elif xs == 1 and os == 1 and tap == 1:
+                line(x, xi, 1, 1, out, oi, 1, count, w, column, 1)
             else:
-                for j in range(n):
-                    xj, oj = xt + j * xn, ot + j * on
-                    for i in range(m):
-                        total = 0.0
-                        for k in range(1, half + 1):
-                            above = np.float64(x[np.uintp(xj + k * xn + i * xm)])
-                            below = np.float64(x[np.uintp(xj - k * xn + i * xm)])
-                            total += w[np.uintp(half + k), 0] * (above - below)
-                        out[np.uintp(oj + i * om)] = total
-
-    return _compiled(antisymmetric, half, dtype)
+                line(x, xi, tap, xs, out, oi, os, count, w, column + j, along)
 
 
-@cache
-def _symmetric(half: int, dtype: Any) -> Callable[..., Any]:
-    """Make the kernel of ``sum_k w_k ((f_{i+k} - f_i) + (f_{i-k} - f_i))``, the loop over k unrolled."""
-
-    def symmetric(x, x0, out, o0, outer, n, xn, on, m, xm, om, w):  # type: ignore[no-untyped-def]
-        for t in range(_count(outer)):
-            xt, ot = _place(outer, t, x0, o0)
-            if m == 1:
-                for j in range(n):
-                    here = np.float64(x[np.uintp(xt + j * xn)])
-                    total = 0.0
-                    for k in range(1, half + 1):
-                        above = np.float64(x[np.uintp(xt + (j + k) * xn)]) - here
-                        below = np.float64(x[np.uintp(xt + (j - k) * xn)]) - here
-                        total += w[np.uintp(half + k), 0] * (above + below)
-                    out[np.uintp(ot + j * on)] = total
-            else:
-                for j in range(n):
-                    xj, oj = xt + j * xn, ot + j * on
-                    for i in range(m):
-                        here = np.float64(x[np.uintp(xj + i * xm)])
-                        total = 0.0
-                        for k in range(1, half + 1):
-                            above = np.float64(x[np.uintp(xj + k * xn + i * xm)]) - here
-                            below = np.float64(x[np.uintp(xj - k * xn + i * xm)]) - here
-                            total += w[np.uintp(half + k), 0] * (above + below)
-                        out[np.uintp(oj + i * om)] = total
-
-    return _compiled(symmetric, half, dtype)
+def _antisymmetric(x, x0, out, o0, outer, lines, points, tap, along, w):  # type: ignore[no-untyped-def]
+    _distinct()  # type: ignore[call-arg]
+    _walk(_antisymmetric_line, x, x0, out, o0, outer, lines, points, tap, along, w, 0)
 
 
-@cache
-def _centred(half: int, dtype: Any) -> Callable[..., Any]:
-    """Make the kernel of ``sum_k (w_k (f_{i+k} - f_i) + w_-k (f_{i-k} - f_i))``, weights by row."""
+def _symmetric(x, x0, out, o0, outer, lines, points, tap, along, w):  # type: ignore[no-untyped-def]
+    _distinct()  # type: ignore[call-arg]
+    _walk(_symmetric_line, x, x0, out, o0, outer, lines, points, tap, along, w, 0)
 
-    def centred(x, x0, out, o0, outer, n, xn, on, m, xm, om, w):  # type: ignore[no-untyped-def]
-        for t in range(_count(outer)):
-            xt, ot = _place(outer, t, x0, o0)
-            if m == 1:
-                for j in range(n):
-                    here = np.float64(x[np.uintp(xt + j * xn)])
-                    total = 0.0
-                    for k in range(1, half + 1):
-                        above = np.float64(x[np.uintp(xt + (j + k) * xn)]) - here
-                        below = np.float64(x[np.uintp(xt + (j - k) * xn)]) - here
-                        total += (
-                            w[np.uintp(half + k), np.uintp(j)] * above
-                            + w[np.uintp(half - k), np.uintp(j)] * below
-                        )
-                    out[np.uintp(ot + j * on)] = total
-            else:
-                for j in range(n):
-                    xj, oj = xt + j * xn, ot + j * on
-                    for i in range(m):
-                        here = np.float64(x[np.uintp(xj + i * xm)])
-                        total = 0.0
-                        for k in range(1, half + 1):
-                            above = np.float64(x[np.uintp(xj + k * xn + i * xm)]) - here
-                            below = np.float64(x[np.uintp(xj - k * xn + i * xm)]) - here
-                            total += (
-                                w[np.uintp(half + k), np.uintp(j)] * above
-                                + w[np.uintp(half - k), np.uintp(j)] * below
-                            )
-                        out[np.uintp(oj + i * om)] = total
 
-    return _compiled(centred, half, dtype)
+def _centred(x, x0, out, o0, outer, lines, points, tap, along, w, column):  # type: ignore[no-untyped-def]
+    _distinct()  # type: ignore[call-arg]
+    _walk(_centred_line, x, x0, out, o0, outer, lines, points, tap, along, w, column)
 
 
 @njit(**_OPTIONS)
@@ -170,125 +163,241 @@ def _place(outer, t, x0, o0):  # type: ignore[no-untyped-def]
 
 
 @njit(**_OPTIONS)
-def _taps(x, xi, xn, w, column, start, taps):  # type: ignore[no-untyped-def]
+def _taps(x, xi, tap, w, column, start, taps):  # type: ignore[no-untyped-def]
     """One result of a one-sided stencil: pairs outward from the point; taps of weight 0 are not read."""
     here = np.float64(x[np.uintp(xi)])
     total = 0.0
     for k in range(1, max(-start, start + taps - 1) + 1):
         pair = 0.0
         if k < start + taps and w[k - start, column] != 0.0:
-            pair = w[k - start, column] * (np.float64(x[np.uintp(xi + k * xn)]) - here)
+            pair = w[k - start, column] * (np.float64(x[np.uintp(xi + k * tap)]) - here)
         if -k >= start and w[-k - start, column] != 0.0:
-            pair += w[-k - start, column] * (np.float64(x[np.uintp(xi - k * xn)]) - here)
+            pair += w[-k - start, column] * (np.float64(x[np.uintp(xi - k * tap)]) - here)
         total += pair
     return total
 
 
-def _one_sided(x, x0, out, o0, outer, n, xn, on, m, xm, om, w, start):  # type: ignore[no-untyped-def]
-    """Evaluate rows with one-sided stencils."""
+def _one_sided(x, x0, out, o0, outer, lines, points, tap, along, w, start):  # type: ignore[no-untyped-def]
+    """Evaluate one row with a one-sided stencil."""
     for t in range(_count(outer)):
         xt, ot = _place(outer, t, x0, o0)
-        for j in range(n):
-            column = j if w.shape[1] > 1 else 0
-            for i in range(m):
-                out[np.uintp(ot + j * on + i * om)] = _taps(
-                    x, xt + j * xn + i * xm, xn, w, column, start, w.shape[0]
-                )
+        for i in range(points[0]):
+            out[np.uintp(ot + i * points[2])] = _taps(x, xt + i * points[1], tap, w, 0, start, w.shape[0])
 
 
 def _mend(  # type: ignore[no-untyped-def]
-    x, x0, out, o0, outer, n, xn, on, m, xm, om, before, after, scheme, w, points, period, factor
+    x,
+    x0,
+    out,
+    o0,
+    outer,
+    lines,
+    points,
+    tap,
+    along,
+    row,
+    ends,
+    rule,
+    w,
+    positions,
+    period,
+    factor,
+    made,
+    known,
 ):
     """Give each point next to missing values the widest stencil inside its run of valid points.
 
-    The plain stencils have run: what they made finite at a valid point stands. `before` and `after` rows of
-    halo lie around the n rows. `scheme` is (derivative order, half, edge width, taps below in an edge
-    stencil).
+    The plain stencils have run: what they made finite at a valid point stands. The first line begins at row
+    `row`; `ends` are the first row of input, the last plus one, and the first row of the table.
+    `rule` is (derivative order, half, edge width, taps below in an edge stencil). On a stretched axis weights
+    of the (row, variant) pairs that occur are kept in `made` when first met.
     """
-    order, half, edge, left = scheme
+    order, half, edge, left = rule
+    rows, xr, orow = lines
+    count, xs, os = points
     reach = max(half, edge - 1)
-    shared = points.shape[1] == 0
-    # weights of the (row, variant) pairs that occur on a stretched line, made when first met
-    made = np.empty((0 if shared else n * w.shape[0], edge, 1))
-    known = np.zeros(made.shape[0], dtype=np.bool_)
-    first = (order * (order + 1)) // 2
-    variants = (edge * (edge + 1)) // 2 - first
+    first_variant = (order * (order + 1)) // 2
+    variants = (edge * (edge + 1)) // 2 - first_variant
     for t in range(_count(outer)):
         xt, ot = _place(outer, t, x0, o0)
-        if m == 1 and not _rough(x, xt, xn, out, ot, on, n):
-            continue
-        for j in range(n):
-            if m > 1 and not _rough(x, xt + j * xn, xm, out, ot + j * on, om, m):
-                continue
-            for i in range(m):
-                xi, oi = xt + j * xn + i * xm, ot + j * on + i * om
-                if np.isnan(x[np.uintp(xi)]):
-                    out[np.uintp(oi)] = np.nan
+        for j in range(rows):
+            for first in range(0, count, 128):
+                xj, oj = xt + j * xr + first * xs, ot + j * orow + first * os
+                size = min(128, count - first)
+                if not _rough(x, xj, xs, out, oj, os, size):
                     continue
-                if not np.isnan(out[np.uintp(oi)]):
-                    continue
-                below, above = 0, 0
-                while below < min(reach, before + j) and not np.isnan(x[np.uintp(xi - (below + 1) * xn)]):
-                    below += 1
-                while above < min(reach, after + n - 1 - j) and not np.isnan(
-                    x[np.uintp(xi + (above + 1) * xn)]
-                ):
-                    above += 1
-                if below >= half and above >= half:
-                    continue
-                width = min(edge, below + above + 1)
-                if width <= order:
-                    continue
-                below = min(below, max(left, width - 1 - above)) if width == edge else below
-                variant = (width * (width - 1)) // 2 - first + below
-                if not shared:
-                    variant += j * variants
+                for i in range(size):
+                    xi, oi, here = xj + i * xs, oj + i * os, row + j + (first + i) * along
+                    if np.isnan(x[np.uintp(xi)]):
+                        out[np.uintp(oi)] = np.nan
+                        continue
+                    if not np.isnan(out[np.uintp(oi)]):
+                        continue
+                    below, above = 0, 0
+                    while below < min(reach, here - ends[0]) and not np.isnan(
+                        x[np.uintp(xi - (below + 1) * tap)]
+                    ):
+                        below += 1
+                    while above < min(reach, ends[1] - 1 - here) and not np.isnan(
+                        x[np.uintp(xi + (above + 1) * tap)]
+                    ):
+                        above += 1
+                    if below >= half and above >= half:
+                        continue
+                    width = min(edge, below + above + 1)
+                    if width <= order:
+                        continue
+                    below = min(below, max(left, width - 1 - above)) if width == edge else below
+                    variant = (width * (width - 1)) // 2 - first_variant + below
+                    if positions.shape[1] == 0:
+                        out[np.uintp(oi)] = _taps(x, xi, tap, w[variant], 0, -below, width)
+                        continue
+                    variant += (here - ends[2]) * variants
                     if not known[variant]:
                         known[variant] = True
                         made[variant, :width] = _run_weights(
-                            points, before + j, below, width, order, period, factor
+                            positions, here - ends[0], below, width, order, period, factor
                         )
-                    out[np.uintp(oi)] = _taps(x, xi, xn, made[variant], 0, -below, width)
-                else:
-                    out[np.uintp(oi)] = _taps(x, xi, xn, w[variant], 0, -below, width)
+                    out[np.uintp(oi)] = _taps(x, xi, tap, made[variant], 0, -below, width)
 
 
 @njit(**_OPTIONS)
-def _rough(x, xt, xs, out, ot, os, count):  # type: ignore[no-untyped-def]
-    """Whether anything is missing in a row or its results; most rows are whole, and this loop is fast."""
+def _rough(x, x0, xs, out, o0, os, count):  # type: ignore[no-untyped-def]
+    """Whether a value is missing where its result is not, or the reverse; mostly not, and then it is fast."""
     found = False
-    for i in range(count):
-        found |= np.isnan(x[np.uintp(xt + i * xs)]) | np.isnan(out[np.uintp(ot + i * os)])
+    if xs == 1 and os == 1:
+        for i in range(count):
+            found |= np.isnan(x[np.uintp(x0 + i)]) != np.isnan(out[np.uintp(o0 + i)])
+    else:
+        for i in range(count):
+            found |= np.isnan(x[np.uintp(x0 + i * xs)]) != np.isnan(out[np.uintp(o0 + i * os)])
     return found
 
 
 @njit(**_OPTIONS)
-def _run_weights(points, row, below, width, order, period, factor):  # type: ignore[no-untyped-def]
+def _run_weights(positions, row, below, width, order, period, factor):  # type: ignore[no-untyped-def]
     """Weights of a run's stencil from the positions of its taps."""
     offsets = np.empty((width, 1))
     for k in range(width):
         tap = row - below + k
-        offset = (points[0, tap] - points[0, row]) + (points[1, tap] - points[1, row])
-        offsets[k, 0] = offset + (points[2, tap] - points[2, row]) * period
+        offset = (positions[0, tap] - positions[0, row]) + (positions[1, tap] - positions[1, row])
+        offsets[k, 0] = offset + (positions[2, tap] - positions[2, row]) * period
     return _fornberg(offsets, below, order) * factor
 
 
-def _holes(x, x0, outer, m, xm):  # type: ignore[no-untyped-def]
+def _holes(x, x0, outer, count, xs):  # type: ignore[no-untyped-def]
     """Whether any value is missing."""
     for t in range(_count(outer)):
         xt, _ = _place(outer, t, x0, 0)
         found = False
-        for i in range(m):
-            found |= np.isnan(x[np.uintp(xt + i * xm)])
+        if xs == 1:
+            for i in range(count):
+                found |= np.isnan(x[np.uintp(xt + i)])
+        else:
+            for i in range(count):
+                found |= np.isnan(x[np.uintp(xt + i * xs)])
         if found:
             return True
     return False
 
 
-@cache
-def _whole(function: Callable[..., Any], dtype: Any) -> Callable[..., Any]:
-    """Return a kernel that needs no width, compiled for one data type."""
-    return _compiled(function, dtype)
+def holes(x: NDArray[Any]) -> bool:
+    """Whether a float32 or float64 array holds a missing value."""
+    if not x.size:
+        return False
+    flat = Flat.of(x)
+    return bool(_compiled(_holes, x.dtype)(flat.memory, flat.start, *everywhere(flat, x.shape)))
+
+
+class Pass:
+    """One derivative of a block, evaluated box by box; each thread needs its own.
+
+    Parameters
+    ----------
+    window : ndarray of float32 or float64
+        Input, ascending along `axis`, with the halo that `rows` tells.
+    out : ndarray of the same dtype
+        Output, of any layout.
+    axis : int
+        The axis.
+    rows : Rows
+        The stencils of the rows of `out`.
+    """
+
+    def __init__(self, window: NDArray[Any], out: NDArray[Any], axis: int, rows: Rows) -> None:
+        self._axis, self._rows, self._shape, self._dtype = axis, rows, out.shape, out.dtype
+        self._x, self._o = Flat.of(window), Flat.of(out, writeable=True)
+
+    def plain(self, along: int, first: int, stop: int) -> None:
+        """Write what lies from `first` to `stop - 1` along an axis, this one or another."""
+        for a, b, run in self._segments:
+            low, high = (max(a, first), min(b, stop)) if along == self._axis else (a, b)
+            if low < high:
+                run(self._box(low, high, along, first, stop), low - a)
+
+    def mend(self, along: int, first: int, stop: int) -> None:
+        """Give points next to missing values (NaN) the stencils of their run, after `plain`."""
+        low, high = (first, stop) if along == self._axis else (0, self._rows.size)
+        step, made, known = self._table
+        for a in range(low, high, step):
+            box, base = self._box(a, min(a + step, high), along, first, stop), 0
+            if step < self._rows.size:
+                base = a
+                known[:] = False
+            self._mended(box, a, base, made, known)
+
+    @cached_property
+    def _segments(self) -> list[tuple[int, int, Callable[[tuple[Any, ...], int], None]]]:
+        """Ranges of rows, and what writes a box of them given the box and its first row in the range."""
+        return [(first, stop, self._kernel(stencil)) for first, stop, stencil in self._rows.segments]
+
+    def _kernel(self, stencil: Stencil) -> Callable[[tuple[Any, ...], int], None]:
+        """Return what evaluates a stencil."""
+        reach = stencil.stop - 1
+        if stencil.start != -reach:
+            one_sided, table = _compiled(_one_sided, self._dtype), _frozen(stencil.weights)
+            return lambda box, column: one_sided(*box, table, stencil.start)
+        if stencil.parity == 0:
+            centred, rows = _compiled(_centred, reach, self._dtype), tuple(map(_frozen, stencil.weights))
+            return lambda box, column: centred(*box, rows, column)
+        kernel = _compiled(_antisymmetric if stencil.parity < 0 else _symmetric, reach, self._dtype)
+        weights = tuple(stencil.weights[reach + 1 :, 0].tolist())
+        return lambda box, column: kernel(*box, weights)
+
+    @cached_property
+    def _table(self) -> tuple[int, NDArray[Any], NDArray[Any]]:
+        """Rows whose run weights are kept on a stretched axis, room for these, and which are known."""
+        gaps, size = self._rows.gaps, self._rows.size
+        variants = len(gaps.variants)
+        step = (
+            size
+            if gaps.weights is not None
+            else min(size, max(_TABLE_BYTES // (8 * variants * gaps.edge), 1))
+        )
+        count = 0 if gaps.weights is not None else step * variants
+        return step, np.empty((count, gaps.edge, 1)), np.zeros(count, dtype=np.bool_)
+
+    def _mended(self, box: tuple[Any, ...], row: int, base: int, made: Any, known: Any) -> None:
+        """Mend a box whose first row is `row`; the table of run weights begins at row `base`."""
+        rows, gaps = self._rows, self._rows.gaps
+        positions = _frozen(np.empty((3, 0)) if gaps.points is None else gaps.points)
+        weights = _frozen(np.zeros((len(gaps.variants), 0, 1)) if gaps.weights is None else gaps.weights)
+        ends = -rows.before, rows.size + rows.after, base
+        rule = gaps.n, gaps.half, gaps.edge, gaps.left
+        mend = _compiled(_mend, self._dtype)
+        mend(*box, row, ends, rule, weights, positions, gaps.period, gaps.factor, made, known)
+
+    def _box(self, low: int, high: int, along: int, first: int, stop: int) -> tuple[Any, ...]:
+        """Return the arguments that all kernels begin with, for some rows and a part of another axis."""
+        x, o, axis, shape = self._x, self._o, self._axis, list(self._shape)
+        x0 = x.start + (self._rows.before + low) * x.strides[axis]
+        o0 = o.start + low * o.strides[axis]
+        shape[axis] = high - low
+        if along != axis:
+            x0, o0 = x0 + first * x.strides[along], o0 + first * o.strides[along]
+            shape[along] = stop - first
+        outer, lines, points, inside = loops(tuple(shape), x.strides, o.strides, axis)
+        return x.memory, x0, o.memory, o0, outer, lines, points, x.strides[axis], inside
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
@@ -296,106 +405,3 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     view = np.ascontiguousarray(array).view()
     view.setflags(write=False)
     return view
-
-
-def differentiate(window: NDArray[Any], out: NDArray[Any], axis: int, rows: Rows, gaps: bool) -> None:
-    """Write the derivative along `axis` into `out`.
-
-    Parameters
-    ----------
-    window : ndarray of float32 or float64
-        Input, ascending along `axis`, with the halo that `rows` tells.
-    out : ndarray of the same dtype
-        Output, of any layout; overwritten.
-    axis : int
-        The axis.
-    rows : Rows
-        The stencils of the rows of `out`.
-    gaps : bool
-        Whether to give points next to missing values (NaN) the stencils of their run.
-    """
-    if not out.size:
-        return
-    place, dtype = _layout(window, out, axis, rows.before), out.dtype
-    for first, stop, stencil in rows.segments:
-        weights, reach = _frozen(stencil.weights), stencil.stop - 1
-        if stencil.start != -reach:
-            _whole(_one_sided, dtype)(*place(first, stop), weights, stencil.start)
-        else:
-            make = {-1: _antisymmetric, 0: _centred, 1: _symmetric}[stencil.parity]
-            make(reach, dtype)(*place(first, stop), weights)
-    if gaps:
-        rule = rows.gaps
-        points = _frozen(np.empty((3, 0)) if rule.points is None else rule.points)
-        table = _frozen(np.zeros((len(rule.variants), 0, 1)) if rule.weights is None else rule.weights)
-        mend = _whole(_mend, dtype)
-        scheme = (rule.n, rule.half, rule.edge, rule.left)
-        variants = len(rule.variants)
-        step = max(_MEND_BYTES // (8 * variants * rule.edge), 1) if rule.weights is None else rows.size
-        for first in range(0, rows.size, step):
-            stop = min(first + step, rows.size)
-            before, after = rows.before + first, rows.after + rows.size - stop
-            mend(*place(first, stop), before, after, scheme, table, points, rule.period, rule.factor)
-
-
-def holes(x: NDArray[Any]) -> bool:
-    """Whether a float32 or float64 array holds a missing value."""
-    if not x.size:
-        return False
-    merged = _merge(x.shape, _strides(x), _strides(x))
-    flat, start = _flat(x)
-    size, stride, _ = merged[-1]
-    return bool(_whole(_holes, x.dtype)(flat, start, _table(merged[:-1]), size, stride))
-
-
-def _layout(
-    window: NDArray[Any], out: NDArray[Any], axis: int, before: int
-) -> Callable[[int, int], tuple[Any, ...]]:
-    """Describe a window and its output; the function returned says where rows `first` to `stop - 1` lie."""
-    x, x0 = _flat(window)
-    o, o0 = _flat(out, writeable=True)
-    xs, os = list(_strides(window)), list(_strides(out))
-    xn, on = xs.pop(axis), os.pop(axis)
-    others = _merge((*out.shape[:axis], *out.shape[axis + 1 :]), xs, os)
-    across = (_table(others[:-1]), others[-1])  # the innermost loop runs along another axis
-    along = (_table(others), (1, 1, 1))  # the innermost loop runs along the rows
-    rows_outside = abs(others[-1][1]) < abs(xn)
-
-    def place(first: int, stop: int) -> tuple[Any, ...]:
-        """The arguments that all kernels begin with."""
-        outer, inner = across if rows_outside or stop - first == 1 else along
-        return x, x0 + (before + first) * xn, o, o0 + first * on, outer, stop - first, xn, on, *inner
-
-    return place
-
-
-def _table(dims: Sequence[tuple[int, int, int]]) -> NDArray[np.int64]:
-    """Sizes and strides of the outer dimensions, one a row."""
-    return np.array(dims, dtype=np.int64).reshape(-1, 3)
-
-
-def _merge(shape: Iterable[int], xs: Iterable[int], os: Iterable[int]) -> list[tuple[int, int, int]]:
-    """Sort dimensions by stride, slowest first, and join those that follow each other in both arrays."""
-    merged: list[tuple[int, int, int]] = []
-    for size, x, o in sorted(zip(shape, xs, os, strict=True), key=lambda d: -abs(d[1])):
-        if size == 1:
-            continue
-        if merged and merged[-1][1] == size * x and merged[-1][2] == size * o:
-            merged[-1] = (merged[-1][0] * size, x, o)
-        else:
-            merged.append((size, x, o))
-    return merged or [(1, 1, 1)]
-
-
-def _strides(array: NDArray[Any]) -> tuple[int, ...]:
-    """Strides in elements."""
-    return tuple(stride // array.itemsize for stride in array.strides)
-
-
-def _flat(array: NDArray[Any], writeable: bool = False) -> tuple[NDArray[Any], int]:
-    """View the memory under an array as one line, and the place of its first element in it."""
-    strides = _strides(array)
-    start = sum(-s * (size - 1) for s, size in zip(strides, array.shape, strict=True) if s < 0)
-    span = 1 + sum(abs(s) * (size - 1) for s, size in zip(strides, array.shape, strict=True))
-    lowest = array[tuple(slice(-1, None) if s < 0 else slice(0, 1) for s in strides)]
-    return as_strided(lowest, (span,), (array.itemsize,), writeable=writeable), start
