@@ -219,8 +219,11 @@ def _parts(
 ) -> Iterator[_Part]:
     """Cut a section into rows that read the block alone and those near its ends, which copy it with halo."""
     axis, rows = section.axis, section.rows
-    reach = rows.gaps.reach if wide else max(max(-s.start, s.stop - 1) for _, _, s in rows.segments)
     out = _ascending(out, section)
+    if not rows.before and not rows.after:
+        yield _Part(section, 0, rows, compiled.Pass(_ascending(block, section), out, axis, rows))
+        return
+    reach = rows.gaps.reach if wide else max(max(-s.start, s.stop - 1) for _, _, s in rows.segments)
     low = min(reach if rows.before else 0, rows.size)
     high = max(min(section.own - reach if rows.after else rows.size, rows.size), low)
     for a, b in ((0, low), (low, high), (high, rows.size)):
