@@ -1,0 +1,1 @@
+"""The benchmarks of xgrad, run by `ci/bench`: contestants take turns, and ratios count."""
