@@ -101,7 +101,7 @@ def test_package_is_typed():
 def test_extra_all_holds_every_extra_for_users():
     extras = PYPROJECT["project"]["optional-dependencies"]
     (everything,) = (Requirement(text) for text in extras["all"])
-    assert everything.extras == set(extras) - {"all", "demo", "docs", "test"}
+    assert everything.extras == set(extras) - {"all", "bench", "demo", "docs", "test"}
 
 
 def test_version_is_that_of_the_project():
