@@ -93,7 +93,7 @@ def field(grid: str, size: int) -> tuple[Floats, Floats, Floats]:
 def errors(grid: str, size: int, made: Scheme, missing: Any = False) -> Floats:
     """Errors of D(high) + D(low), which is D(high + low) but for rounding."""
     x, high, low = field(grid, size)
-    exact = 2 * np.cos(2 * x + 0.3) if made.n == 1 else -4 * np.sin(2 * x + 0.3)
+    exact = 2 * np.cos(2 * x + 0.3) if made.line.n == 1 else -4 * np.sin(2 * x + 0.3)
     return abs(sum(differentiate(np.where(missing, np.nan, part), made) for part in (high, low)) - exact)
 
 

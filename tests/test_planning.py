@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest import mock
 
@@ -15,6 +16,7 @@ from untouchable import holding
 
 import xgrad
 from xgrad import CoordinateError, XgradError, candidates, planning
+from xgrad.axes import reading
 from xgrad.options import Options, names_of
 
 X = np.array([0.0, 1, 3, 4, 7, 8, 9])
@@ -246,3 +248,49 @@ def test_survey_tells_of_everything_and_raises_nothing() -> None:
         assert "RuntimeError: the file is closed" in repr(plan)
     with mock.patch.object(candidates, "check_data", side_effect=RuntimeError("the file is closed")):
         assert "RuntimeError: the file is closed" in repr(planning.survey(ds.good))
+
+
+def test_equal_coordinates_are_decided_once_and_changed_ones_anew() -> None:
+    """What is remembered is found by content: not by the object, and not by equality across types."""
+
+    def planned(x: np.ndarray, **attrs: Any) -> Any:
+        array = xr.DataArray(np.zeros(x.size), dims="x", coords={"x": ("x", x, attrs)}, name="f")
+        return xgrad.plan(array, "x").fields[0].outputs[0].steps[0].axis
+
+    x = np.array([0.0, 1.0, 3.0, 7.0])
+    first = planned(x, units="m")
+    assert planned(x.copy(), units="m") is first
+    x[1] = 2.0
+    assert planned(x, units="m").spacing == (1.0, 4.0)
+    assert first.spacing == (1.0, 4.0)
+    assert list(first.points.sum(axis=0)) == [0.0, 1.0, 3.0, 7.0]
+    assert not first.points.flags.writeable
+    x[1] = 1.0
+    assert planned(x, units="km").units == "km"
+    assert planned(x.astype("f4"), units="m") is not first
+    assert planned(x.astype("M8[s]")).scale == planned(x.astype("M8[ms]")).scale == 1.0
+    assert planned(x.astype("M8[ms]")).spacing == (0.001, 0.004)
+    assert planned(x.view("i8")).spacing != first.spacing
+    assert planned(x).units is None
+
+
+def test_remembering_has_a_bound() -> None:
+    """Long coordinates are not kept, and short ones only so many."""
+    reading._remembered.cache_clear()
+    xgrad.plan(xr.DataArray(np.zeros(5000), dims="x", coords={"x": np.arange(5000.0) ** 1.5}, name="f"))
+    assert reading._remembered.cache_info().currsize == 0
+    for step in range(1, 100):
+        xgrad.plan(xr.DataArray(np.zeros(9), dims="x", coords={"x": np.arange(9.0) * step}, name="f"))
+    assert reading._remembered.cache_info().currsize <= 64
+
+
+def test_threads_may_plan_at_once() -> None:
+    arrays = [
+        xr.DataArray(np.arange(9.0), dims="x", coords={"x": np.arange(9.0) * (k + 1)}, name="f")
+        for k in range(200)
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda array: xgrad.compute(array, "x").df_dx.values, arrays * 3))
+    for k, values in enumerate(found):
+        assert np.array_equal(values, np.full(9, values[0]))
+        assert values[0] == pytest.approx(1 / (k % 200 + 1), rel=1e-14)

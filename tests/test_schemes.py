@@ -167,7 +167,7 @@ def test_the_shortest_line(n: int, p: int, edge_order: int, uniform: bool, ring:
 
 def test_the_order_of_the_edges_is_that_of_the_interior_unless_said() -> None:
     said, unsaid = (make_scheme(np.arange(9.0), order=4, **extra) for extra in ({"edge_order": 4}, {}))
-    assert unsaid.edge_order == 4
+    assert unsaid.line.edge_order == 4
     for row, stencil in said.edges.items():
         assert np.array_equal(stencil.weights, unsaid.edges[row].weights)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from . import chunks, labels, quantities, schemes
+from . import chunks, quantities, schemes
 from .axes import Axis
 from .cf import check_decoded
 from .errors import CoordinateError, XgradError
@@ -18,8 +17,6 @@ from .options import Options
 
 Grid = xr.DataArray | xr.Dataset
 LeftOut = tuple[tuple[Hashable, str], ...]
-
-_log = logging.getLogger("xgrad")
 
 
 def known_names(obj: Grid) -> list[Hashable]:
@@ -31,18 +28,18 @@ def dim_of(obj: Grid, name: Hashable) -> Hashable:
     """Return the dimension on which a name lies: itself, or that of a 1-D coordinate."""
     if name in obj.dims or name not in obj.coords:
         return name
-    dims = obj.coords[name].dims
+    dims = obj.coords.variables[name].dims
     return dims[0] if len(dims) == 1 else name
 
 
-def held(array: xr.DataArray) -> Any:
-    """Return what a DataArray holds as it is: `.data` would load what is still in a file."""
-    return array.variable._data
+def held(variable: xr.Variable) -> Any:
+    """Return what a variable holds as it is: `.data` would load what is still in a file."""
+    return variable._data
 
 
-def called(array: xr.DataArray) -> str:
+def called(name: Hashable | None) -> str:
     """Return how a message calls an array."""
-    return "the array" if array.name is None else repr(array.name)
+    return "the array" if name is None else repr(name)
 
 
 def listed(left_out: Iterable[tuple[Hashable | None, str]]) -> str:
@@ -50,20 +47,20 @@ def listed(left_out: Iterable[tuple[Hashable | None, str]]) -> str:
     return "; ".join(f"{name!r}: {reason}" for name, reason in left_out)
 
 
-def check_data(array: xr.DataArray) -> None:
+def check_data(name: Hashable | None, variable: xr.Variable) -> None:
     """Refuse data that have no derivative, kinds of arrays that give none, and chunks of unknown sizes."""
-    if not _numeric(array):
+    if not _numeric(variable):
         raise XgradError(
-            f"{called(array)} has dtype {array.dtype}; numbers, dates or durations are needed, "
+            f"{called(name)} has dtype {variable.dtype}; numbers, dates or durations are needed, "
             "to which .astype may convert it"
         )
-    check_decoded(array.attrs, called(array))
-    inner = quantities.strip(held(array))
+    check_decoded(variable.attrs, called(name))
+    inner = quantities.strip(held(variable))
     chunked = chunks.is_chunked(inner)
     if chunked:
         if any(math.isnan(size) for along in inner.chunks for size in along):
             raise XgradError(
-                f"{called(array)} has chunks of unknown size; call .compute_chunk_sizes() on its Dask array"
+                f"{called(name)} has chunks of unknown size; call .compute_chunk_sizes() on its Dask array"
             )
         inner = inner._meta
     bare = isinstance(inner, np.ndarray) or hasattr(inner, "__array_namespace__")
@@ -71,7 +68,7 @@ def check_data(array: xr.DataArray) -> None:
     if hasattr(inner, "todense") or (duck and not bare):
         kind = f"{type(inner).__module__.partition('.')[0]}.{type(inner).__name__}"
         raise XgradError(
-            f"{called(array)} is held by {kind}{' chunks' if chunked else ''}, which have no derivative; "
+            f"{called(name)} is held by {kind}{' chunks' if chunked else ''}, which have no derivative; "
             f"convert {'the chunks to NumPy arrays' if chunked else 'it with .as_numpy()'} first"
         )
 
@@ -98,25 +95,38 @@ def describing(obj: Grid, *, measures: bool = False) -> list[Hashable]:
     return [name for name in obj.data_vars if name in words]
 
 
-def unsuited(array: xr.DataArray, described: Sequence[Hashable], needed: Sequence[Hashable]) -> str | None:
+def unsuited(
+    name: Hashable, variable: xr.Variable, described: Sequence[Hashable], needed: Sequence[Hashable]
+) -> str | None:
     """Say why a variable of a Dataset is not differentiated."""
-    if array.name in described:
+    if name in described:
         return "it describes a coordinate"
-    if any(isinstance(key, str) and key.startswith("flag_") for key in array.attrs):
+    if any(isinstance(key, str) and key.startswith("flag_") for key in variable.attrs):
         return "it holds flags"
-    if not _numeric(array, boolean=False):
-        return f"it has dtype {array.dtype}"
-    missing = [dim for dim in needed if dim not in array.dims]
+    if not _numeric(variable, boolean=False):
+        return f"it has dtype {variable.dtype}"
+    missing = [dim for dim in needed if dim not in variable.dims]
     return f"it has no dimension {missing[0]!r}" if missing else None
 
 
-def usable(array: xr.DataArray, options: Options) -> tuple[list[Hashable], LeftOut]:
-    """Return the dimensions with a coordinate of use, and the others with the reason why not."""
-    reasons = [(dim, _useless(array, dim, options)) for dim in array.dims]
-    left_out = tuple((dim, reason) for dim, reason in reasons if reason is not None)
-    for dim, reason in left_out:
-        _log.info("%s: dimension %s is left out: %s", labels.plain(array.name), labels.plain(dim), reason)
-    return [dim for dim, reason in reasons if reason is None], left_out
+def useless(obj: Grid, dim: Hashable, options: Options) -> str | None:
+    """Say why a dimension is left out where none is named."""
+    if obj.sizes[dim] < 2:
+        return f"it has size {obj.sizes[dim]}"
+    if dim in options.spacing:
+        return None
+    coords = obj.coords.variables
+    if dim not in coords:
+        others = [name for name, c in coords.items() if c.dims == (dim,) and c.dtype.kind in "iufmM"]
+        return "it has no coordinate" + (f" of its name; there is {others[0]!r}" if others else "")
+    index = obj.xindexes.get(dim)
+    if isinstance(index, xr.indexes.PandasMultiIndex):
+        return "it has a MultiIndex"
+    dtype = coords[dim].dtype
+    dates = isinstance(index, xr.indexes.PandasIndex) and isinstance(index.index, xr.CFTimeIndex)
+    if dtype.kind in "iufmM" or (dtype.kind == "O" and dates):
+        return None
+    return f"it has a coordinate of dtype {dtype}"
 
 
 def check_points(axis: Axis, n: int, options: Options) -> None:
@@ -144,29 +154,12 @@ def check_points(axis: Axis, n: int, options: Options) -> None:
     )
 
 
-def _numeric(array: xr.DataArray, *, boolean: bool = True) -> bool:
+def _numeric(variable: xr.Variable, *, boolean: bool = True) -> bool:
     """Whether the values have differences; the dtypes of pandas' extension arrays are none of ours."""
-    dtype: Any = array.dtype
+    dtype: Any = variable.dtype
     if isinstance(dtype, np.dtype):
         return dtype.kind in "iufcmM" or (boolean and dtype.kind == "b")
-    namespace = getattr(quantities.strip(held(array)), "__array_namespace__", None)
+    namespace = getattr(quantities.strip(held(variable)), "__array_namespace__", None)
     return namespace is not None and bool(
         namespace().isdtype(dtype, ("bool", "numeric") if boolean else "numeric")
     )
-
-
-def _useless(array: xr.DataArray, dim: Hashable, options: Options) -> str | None:
-    """Say why a dimension is left out where none is named."""
-    if array.sizes[dim] < 2:
-        return f"it has size {array.sizes[dim]}"
-    if dim in options.spacing:
-        return None
-    if dim not in array.coords:
-        others = [name for name, c in array.coords.items() if c.dims == (dim,) and c.dtype.kind in "iufmM"]
-        return "it has no coordinate" + (f" of its name; there is {others[0]!r}" if others else "")
-    if isinstance(array.xindexes.get(dim), xr.indexes.PandasMultiIndex):
-        return "it has a MultiIndex"
-    dtype = array.coords[dim].dtype
-    if dtype.kind in "iufmM" or (dtype.kind == "O" and isinstance(array.indexes.get(dim), xr.CFTimeIndex)):
-        return None
-    return f"it has a coordinate of dtype {dtype}"

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import itertools
 import operator
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import blocks
-from .schemes import Scheme
+from .schemes import Part, Scheme
+
+_MANY_CHUNKS = 100_000
 
 Array = Any
 
@@ -49,8 +53,7 @@ class Partial:
         return self.scheme.size + self.duplicate
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
+class _Piece(NamedTuple):
     """Stored rows `first` to `stop - 1` of the chunk with index `chunk` along an axis."""
 
     chunk: int
@@ -58,13 +61,28 @@ class _Piece:
     stop: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Link:
-    """What one chunk needs along one axis: its section and the pieces around it, in ascending order."""
+class _Link(NamedTuple):
+    """What one chunk needs along one axis: its rows, those of them that are read, the pieces around it."""
 
-    section: blocks.Section
+    axis: int
+    descending: bool
+    own: int
+    part: Part
     before: tuple[_Piece, ...]
     after: tuple[_Piece, ...]
+
+    def section(self) -> blocks.Section:
+        """Make the stencils."""
+        return blocks.Section(self.axis, self.descending, self.own, self.part.rows())
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """For each chunk along an axis: pieces that others read, chunks that it reads, ends in their place."""
+
+    lent: list[tuple[tuple[int, _Piece], ...]]
+    near: list[tuple[int, ...]]
+    ends: list[tuple[tuple[str, int, int, int], ...]]
 
 
 def is_chunked(data: Array) -> bool:
@@ -97,11 +115,10 @@ def partials(data: Array, wanted: Sequence[Partial], *, gaps: bool, dtype: Any =
     links = [_links(partial, (partial.size,), gaps)[0] for partial in wanted]
     halos = []
     for link in links:
-        before, after = (
-            [_cut(data, link.section.axis, p) for p in side] for side in (link.before, link.after)
-        )
+        before, after = ([_cut(data, link.axis, p) for p in side] for side in (link.before, link.after))
         halos.append((before, after))
-    return blocks.run(data, [link.section for link in links], halos, dtype=dtype, gaps=gaps, parallel=True)
+    sections = [link.section() for link in links]
+    return blocks.run(data, sections, halos, dtype=dtype, gaps=gaps, parallel=True)
 
 
 def _may_have_gaps(data: Array) -> bool:
@@ -118,12 +135,12 @@ def _links(partial: Partial, chunks: tuple[int, ...], gaps: bool) -> list[_Link]
     for first, stop in itertools.pairwise(int(end) for end in ends):
         own = max(min(stop, size) - first, 0)
         low, high = scheme.reads(first, stop, gaps)
-        rows = scheme.rows(first, stop, low, high)
+        part = scheme.part(first, stop, low, high)
         before, after = (
             tuple(_pieces(a, b, ends, size, partial.descending))
             for a, b in ((low, first), (first + own, high))
         )
-        links.append(_Link(blocks.Section(partial.axis, partial.descending, own, rows), before, after))
+        links.append(_Link(partial.axis, partial.descending, own, part, before, after))
     return links[::-1] if partial.descending else links
 
 
@@ -153,46 +170,46 @@ def _lazy(data: Array, wanted: tuple[Partial, ...], gaps: bool, dtype: Any) -> t
     from dask.base import tokenize
     from dask.highlevelgraph import HighLevelGraph
 
+    if data.npartitions > _MANY_CHUNKS:
+        many = f"the data have {data.npartitions} chunks, for each of which Dask makes and schedules tasks"
+        warnings.warn(f"{many}; rechunk to fewer, of 100 MB or so", da.PerformanceWarning, stacklevel=2)
     token = tokenize(data.name, wanted, gaps, str(dtype))
     name, slabs = f"xgrad-partials-{token}", f"xgrad-halo-{token}"
-    links = [_links(partial, data.chunks[partial.axis], gaps) for partial in wanted]
-    exports = [_exports(along) for along in links]
+    along = [_links(partial, data.chunks[partial.axis], gaps) for partial in wanted]
+    axes = {axis: _exchange(axis, along) for axis in sorted({partial.axis for partial in wanted})}
+    places = list(itertools.product(*map(range, data.numblocks)))
+    halos = {place: TaskRef((slabs, *place)) for place in places}
+    ends = {end: TaskRef((slabs, *end)) for each in axes.values() for some in each.ends for end in some}
     tasks: dict[Any, Any] = {}
-    for place in itertools.product(*map(range, data.numblocks)):
-        here = [along[place[partial.axis]] for partial, along in zip(wanted, links, strict=True)]
-        cuts = tuple(
-            (partial.axis, piece)
-            for partial, along in zip(wanted, exports, strict=True)
-            for piece in along[place[partial.axis]]
-        )
+    for ref in ends.values():
+        key: Any = ref.key
+        tasks[*key, "source"] = Task((*key, "source"), dict)
+        tasks[key] = _shared(key, dict, TaskRef((*key, "source")))
+    shared = _shared if len(wanted) > 1 else Task
+    for place in places:
+        source = TaskRef((data.name, *place))
+        here = [(axis, each, place[axis]) for axis, each in axes.items()]
+        cuts = tuple(cut for _, each, chunk in here for cut in each.lent[chunk])
         if cuts:
-            tasks[slabs, *place] = Task((slabs, *place), _export, TaskRef((data.name, *place)), cuts)
-        sources: dict[Any, None] = {
-            (slabs, *place[: link.section.axis], piece.chunk, *place[link.section.axis + 1 :]): None
-            for link in here
-            for piece in (*link.before, *link.after)
-            if piece.chunk != place[link.section.axis]
-        }
-        tasks[name, *place] = Task(
-            (name, *place),
-            _chunk,
-            TaskRef((data.name, *place)),
-            place,
-            tuple(here),
-            dtype,
-            gaps,
-            *(TaskRef(key) for key in sources),
-        )
+            tasks[slabs, *place] = Task((slabs, *place), _export, source, cuts)
+        read = [
+            halos[*place[:axis], other, *place[axis + 1 :]]
+            for axis, each, chunk in here
+            for other in each.near[chunk]
+        ]
+        read += [ends[end] for _, each, chunk in here for end in each.ends[chunk]]
+        links = tuple(each[place[partial.axis]] for partial, each in zip(wanted, along, strict=True))
+        tasks[name, *place] = shared((name, *place), _chunk, source, place, links, dtype, gaps, *read)
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=[data])
     meta = _meta(data, dtype)
     if len(wanted) == 1:
         return (da.Array(graph, name, data.chunks, dtype=dtype, meta=meta),)
     arrays = []
-    for index, partial in enumerate(wanted):
-        part = f"xgrad-{index}-axis-{partial.axis}-{token}"
+    for index in range(len(wanted)):
+        part = f"xgrad-pick-{token}-{index}"
         pick: dict[Any, Any] = {
             (part, *place): Task((part, *place), operator.getitem, TaskRef((name, *place)), index)
-            for place in itertools.product(*map(range, data.numblocks))
+            for place in places
         }
         layers = HighLevelGraph({**graph.layers, part: pick}, {**graph.dependencies, part: {name}})
         arrays.append(da.Array(layers, part, data.chunks, dtype=dtype, meta=meta))
@@ -207,14 +224,30 @@ def _meta(data: Array, dtype: Any) -> Array:
     return meta.astype(dtype)
 
 
-def _exports(links: Sequence[_Link]) -> list[list[_Piece]]:
-    """List, for each chunk along an axis, the pieces of it that other chunks read."""
-    wanted: list[dict[_Piece, None]] = [{} for _ in links]
-    for chunk, link in enumerate(links):
-        for piece in (*link.before, *link.after):
-            if piece.chunk != chunk:
-                wanted[piece.chunk][piece] = None
-    return [list(pieces) for pieces in wanted]
+def _exchange(axis: int, along: Sequence[Sequence[_Link]]) -> _Exchange:
+    """Find out who reads whom along an axis.
+
+    What has fewer neighbours than others, as chunks at the ends have, is given ends instead, which lend
+    nothing. Dask derives its order from the number of tasks that each task needs: where all need alike, it
+    goes from chunk to neighbouring chunk. Else it does the inner chunks first, and keeps the outer ones,
+    which have lent them something, up to the end.
+    """
+    chosen = [links for links in along if links[0].axis == axis]
+    lent: list[dict[tuple[int, _Piece], None]] = [{} for _ in chosen[0]]
+    sides: list[tuple[dict[int, None], dict[int, None]]] = [({}, {}) for _ in chosen[0]]
+    for links in chosen:
+        for chunk, link in enumerate(links):
+            for side, pieces in zip(sides[chunk], (link.before, link.after), strict=True):
+                for piece in pieces:
+                    if piece.chunk != chunk:
+                        lent[piece.chunk][axis, piece] = None
+                        side[piece.chunk] = None
+    most = [max(len(both[side]) for both in sides) for side in (0, 1)]
+    ends = [
+        tuple(("end", axis, side, place) for side in (0, 1) for place in range(len(both[side]), most[side]))
+        for both in sides
+    ]
+    return _Exchange([tuple(cuts) for cuts in lent], [tuple(low | high) for low, high in sides], ends)
 
 
 def _export(block: Array, cuts: Sequence[tuple[int, _Piece]]) -> dict[tuple[int, _Piece], Array]:
@@ -226,20 +259,39 @@ def _chunk(
     block: Array, place: tuple[int, ...], links: Sequence[_Link], dtype: Any, gaps: bool, *slabs: Any
 ) -> Array | tuple[Array, ...]:
     """Compute all derivatives of a chunk from it and its neighbours' slabs."""
-    found = iter(slabs)
-    near: dict[tuple[int, int], Any] = {}
+    lent = {cut: slab for found in slabs for cut, slab in found.items()}
     halos = []
     for link in links:
-        axis = link.section.axis
-        sides: tuple[list[Array], list[Array]] = ([], [])
-        for side, pieces in zip(sides, (link.before, link.after), strict=True):
-            for piece in pieces:
-                if piece.chunk == place[axis]:
-                    side.append(_cut(block, axis, piece))
-                    continue
-                if (axis, piece.chunk) not in near:
-                    near[axis, piece.chunk] = next(found)
-                side.append(near[axis, piece.chunk][axis, piece])
-        halos.append(sides)
-    results = blocks.run(block, [link.section for link in links], halos, dtype=dtype, gaps=gaps)
+        before, after = (
+            [
+                _cut(block, link.axis, piece) if piece.chunk == place[link.axis] else lent[link.axis, piece]
+                for piece in side
+            ]
+            for side in (link.before, link.after)
+        )
+        halos.append((before, after))
+    results = blocks.run(block, [link.section() for link in links], halos, dtype=dtype, gaps=gaps)
     return results[0] if len(results) == 1 else results
+
+
+@cache
+def _shared_task() -> Any:
+    """Make the class of tasks that Dask does not fuse with those that read them.
+
+    Several results that are optimized one by one would else each carry the task, and compute it again.
+    """
+    from dask._task_spec import Task
+
+    class Shared(Task):
+        __slots__ = ()
+        block_fusion = True
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return _shared, (self.key, self.func, *self.args)
+
+    return Shared
+
+
+def _shared(key: Any, *what: Any) -> Any:
+    """Make a task that Dask does not fuse with those that read it."""
+    return _shared_task()(key, *what)

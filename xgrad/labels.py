@@ -168,8 +168,8 @@ def derivative_attrs(
         result["standard_name"] = standard_name
     if formed is not None:
         result["units"] = formed
-    if plain(comment):
-        result["comment"] = plain(comment)
+    if comment := plain(comment):
+        result["comment"] = comment
     return result | {key: value for key, value in attrs.items() if not _stale(key)}
 
 
@@ -220,10 +220,9 @@ def _long_name(
 
 def _in_words(attrs: Mapping[Any, Any], name: str) -> str:
     """What a variable holds, in words: its long name, else its standard name, else its name."""
-    for text in (attrs.get("long_name"), str(attrs.get("standard_name") or "").replace("_", " ")):
-        if isinstance(text, str) and plain(text):
-            return plain(text)
-    return name
+    long_name = attrs.get("long_name")
+    words = plain(long_name) if isinstance(long_name, str) else ""
+    return words or plain(str(attrs.get("standard_name") or "").replace("_", " ")) or name
 
 
 def _field_name(field: Hashable | None) -> str:

@@ -37,16 +37,18 @@ def plan_compute(obj: Grid, dims: Dims, options: Options, n: int, names: Any) ->
     options.check_names(wanted, used, list(obj.dims))
     if isinstance(obj, xr.Dataset):
         return _plan_dataset(obj, call)
-    candidates.check_data(obj)
+    candidates.check_data(obj.name, obj.variable)
     for key in wanted or ():
         call.axis(key)
-    keys, left_out = (wanted, ()) if wanted is not None else candidates.usable(obj, options)
+    keys, left_out = (wanted, ()) if wanted is not None else call.usable(obj.name, obj.variable)
     if not keys:
         reasons = listed(left_out) or "there are no dimensions"
-        raise CoordinateError(f"no dimension of {candidates.called(obj)} has a usable coordinate: {reasons}")
+        raise CoordinateError(
+            f"no dimension of {candidates.called(obj.name)} has a usable coordinate: {reasons}"
+        )
     check_used(call.names, keys)
-    outputs = call.outputs(obj, keys, {obj.name, *obj.coords, *obj.dims}, alone=True)
-    return Plan(options, (_field(obj, outputs, left_out),))
+    taken = {obj.name, *obj.coords, *obj.dims}
+    return Plan(options, (call.field(obj.name, obj.variable, keys, left_out, taken, alone=True),))
 
 
 def plan_derivative(
@@ -62,15 +64,15 @@ def plan_derivative(
     if len({axis.dim for axis in found}) < len(found):
         raise XgradError(f"{keys!r} lie on the same dimension: differentiate along each dimension once")
     factors = [(key, derivative_order(orders[key], key)) for key in keys]
-    candidates.check_data(obj)
+    candidates.check_data(obj.name, obj.variable)
     if name is None:
         name = labels.default_name(obj.name, factors)
     check_hashable(name, "name=")
     check_free(name, {obj.name, *obj.coords, *obj.dims}, "choose another with name='...'")
-    steps = [call.step(obj, key, n) for key, n in factors]
-    output = _output(obj, name, steps, options)
+    steps = [call.step(obj.dims, key, n) for key, n in factors]
+    output = call.output(name, obj.name, obj.variable, steps)
     applied = tuple(sorted(steps, key=lambda step: step.partial.axis))
-    return Plan(options, (_field(obj, (replace(output, steps=applied),)),))
+    return Plan(options, (_field(obj.name, obj.variable, (replace(output, steps=applied),)),))
 
 
 def plan_tree(tree: xr.DataTree, dims: Dims, options: Options, n: int, names: Any) -> dict[str, Plan]:
@@ -119,21 +121,17 @@ def survey(obj: Grid | xr.DataTree) -> Plan:
     call, described = _Call(obj, options, 1, {}, None), candidates.describing(obj)
     fields: list[Field] = []
     left_out: list[tuple[Hashable | None, str]] = []
-    named = (
-        obj.data_vars.items()
-        if isinstance(obj, xr.Dataset)
-        else [("f" if obj.name is None else obj.name, obj)]
-    )
-    for name, array in named:
+    whole = isinstance(obj, xr.DataArray)
+    for name, variable in _named(obj):
         try:
-            reason = None if array is obj else candidates.unsuited(array, described, ())
+            reason = None if whole else candidates.unsuited(name, variable, described, ())
             if reason is None:
-                candidates.check_data(array)
-                fields.append(_surveyed(array, call))
-            else:
-                left_out.append((name, reason))
+                candidates.check_data(name, variable)
+                fields.append(_surveyed(name, variable, call))
         except Exception as error:
-            left_out.append((name, _reason(error)))
+            reason = _reason(error)
+        if reason is not None:
+            left_out.append(("f" if name is None else name, reason))
     return Plan(options, tuple(fields), tuple(left_out))
 
 
@@ -149,9 +147,10 @@ class _Call:
         wanted: Sequence[Hashable] | None,
     ) -> None:
         self.options, self.n, self.names, self.wanted = options, n, names, wanted
-        self._obj = obj
+        self._obj, self._coords = obj, obj.coords.variables
         self._axes: dict[Hashable, Axis] = {}
-        self._schemes: dict[tuple[Hashable, int], schemes.Scheme] = {}
+        self._steps: dict[tuple[Hashable, int, int], Step] = {}
+        self._useless: dict[Hashable, str | None] = {}
 
     def axis(self, name: Hashable) -> Axis:
         """Decide what one coordinate is."""
@@ -167,35 +166,74 @@ class _Call:
             self._axes[name] = axis
         return self._axes[name]
 
-    def step(self, array: xr.DataArray, name: Hashable, n: int) -> Step:
-        """Return the derivative of an array along one coordinate."""
-        axis, options = self.axis(name), self.options
-        if (name, n) not in self._schemes:
-            candidates.check_points(axis, n, options)
-            self._schemes[name, n] = _scheme(axis, n, options)
-        place = array.dims.index(axis.dim)
-        return Step(axis, chunks.Partial(place, self._schemes[name, n], axis.descending, axis.duplicate), n)
+    def usable(self, name: Hashable | None, variable: xr.Variable) -> tuple[list[Hashable], LeftOut]:
+        """Return the dimensions with a coordinate of use, and the others with the reason why not."""
+        left_out = []
+        for dim in variable.dims:
+            if dim not in self._useless:
+                self._useless[dim] = candidates.useless(self._obj, dim, self.options)
+            reason = self._useless[dim]
+            if reason is not None:
+                left_out.append((dim, reason))
+                _log.info("%s: dimension %s is left out: %s", labels.plain(name), labels.plain(dim), reason)
+        return [dim for dim in variable.dims if self._useless[dim] is None], tuple(left_out)
 
-    def outputs(
-        self, array: xr.DataArray, keys: Sequence[Hashable], taken: set[Hashable | None], *, alone: bool
-    ) -> tuple[Output, ...]:
+    def step(self, dims: tuple[Hashable, ...], name: Hashable, n: int) -> Step:
+        """Return the derivative along one coordinate of an array with these dimensions."""
+        axis = self.axis(name)
+        place = dims.index(axis.dim)
+        if (name, n, place) not in self._steps:
+            candidates.check_points(axis, n, self.options)
+            partial = chunks.Partial(place, _scheme(axis, n, self.options), axis.descending, axis.duplicate)
+            self._steps[name, n, place] = Step(axis, partial, n)
+        return self._steps[name, n, place]
+
+    def field(
+        self,
+        name: Hashable | None,
+        variable: xr.Variable,
+        keys: Sequence[Hashable],
+        left_out: LeftOut,
+        taken: set[Hashable | None],
+        *,
+        alone: bool,
+    ) -> Field:
         """Plan the derivatives of one variable, and add their names to those that are taken."""
-        found = []
+        outputs = []
         for key in keys:
             try:
-                step = self.step(array, key, self.n)
+                step = self.step(variable.dims, key, self.n)
             except CoordinateError as error:
                 if self.wanted is not None:
                     raise
                 raise CoordinateError(
                     f"{error}; or name the dimensions that are wanted, dims=[...]"
                 ) from error
-            name = self.names.get(key, labels.default_name(array.name, [(key, self.n)]))
+            output = self.names.get(key, labels.default_name(name, [(key, self.n)]))
             remedy = f"choose another with names={{{key!r}: '...'}}"
-            check_free(name, taken, remedy + ("" if alone else ", one variable a call"))
-            taken.add(name)
-            found.append(_output(array, name, [step], self.options))
-        return tuple(found)
+            check_free(output, taken, remedy + ("" if alone else ", one variable a call"))
+            taken.add(output)
+            outputs.append(self.output(output, name, variable, [step]))
+        return _field(name, variable, tuple(outputs), left_out)
+
+    def output(
+        self, name: Hashable, field: Hashable | None, variable: xr.Variable, steps: Sequence[Step]
+    ) -> Output:
+        """Describe one derivative of a variable."""
+        along = []
+        for step in steps:
+            axis = step.axis
+            attrs = {} if axis.name in self.options.spacing else self._coords[axis.name].attrs
+            along.append(labels.Along(axis.name, step.n, axis.units, axis.time, attrs))
+        units, comment = _units_of(variable), _comment(steps, self.options)
+        attrs = labels.derivative_attrs(variable.attrs, along, field=field, units=units, comment=comment)
+        data = held(variable)
+        if not quantities.is_quantity(data):
+            return Output(name, attrs, tuple(steps))
+        unit = quantities.derived_unit(data, [(step.axis.name, step.axis.units, step.n) for step in steps])
+        return Output(
+            name, {key: value for key, value in attrs.items() if key != "units"}, tuple(steps), unit
+        )
 
 
 def _plan_dataset(obj: xr.Dataset, call: _Call) -> Plan:
@@ -213,27 +251,24 @@ def _plan_variables(obj: xr.Dataset, call: _Call) -> Plan:
     """Plan every numeric variable that has all dims; list the others."""
     needed = [call.axis(name).dim for name in call.wanted or ()]
     described = candidates.describing(obj)
-    chosen: list[tuple[xr.DataArray, Sequence[Hashable], LeftOut]] = []
+    chosen: list[tuple[Hashable, xr.Variable, Sequence[Hashable], LeftOut]] = []
     left_out: list[tuple[Hashable, str]] = []
-    for name, array in obj.data_vars.items():
+    for name, variable in _named(obj):
         keys: Sequence[Hashable] = call.wanted or ()
         dims_left: LeftOut = ()
-        reason = candidates.unsuited(array, described, needed)
+        reason = candidates.unsuited(name, variable, described, needed)
         if reason is None and call.wanted is None:
-            keys, dims_left = candidates.usable(array, call.options)
+            keys, dims_left = call.usable(name, variable)
             if not keys:
                 reason = f"no dimension of it has a usable coordinate: {listed(dims_left) or 'it has none'}"
         if reason is None:
-            candidates.check_data(array)
-            chosen.append((array, keys, dims_left))
+            candidates.check_data(name, variable)
+            chosen.append((name, variable, keys, dims_left))
         else:
             _log.info("%s is left out: %s", labels.plain(name), reason)
             left_out.append((name, reason))
     taken: set[Hashable | None] = {*obj.variables, *obj.dims}
-    fields = [
-        _field(array, call.outputs(array, keys, taken, alone=len(chosen) == 1), dims_left)
-        for array, keys, dims_left in chosen
-    ]
+    fields = [call.field(*each, taken, alone=len(chosen) == 1) for each in chosen]
     return Plan(call.options, tuple(fields), tuple(left_out))
 
 
@@ -260,17 +295,25 @@ def _plan_node(
         raise type(error)(f"node {path!r}: {error}") from error
 
 
-def _surveyed(array: xr.DataArray, call: _Call) -> Field:
+def _named(obj: Grid) -> list[tuple[Any, xr.Variable]]:
+    """Return what may be differentiated, each with its name: plans need no DataArrays, which cost time."""
+    if isinstance(obj, xr.DataArray):
+        return [(obj.name, obj.variable)]
+    variables = obj.variables
+    return [(name, variables[name]) for name in obj.data_vars]
+
+
+def _surveyed(name: Hashable | None, variable: xr.Variable, call: _Call) -> Field:
     """Plan the derivatives of a variable along its dimensions, each on its own."""
     outputs: list[Output] = []
     reasons: list[tuple[Hashable, str]] = []
-    for dim in array.dims:
+    for dim in variable.dims:
         try:
-            step = call.step(array, dim, 1)
-            outputs.append(_output(array, labels.default_name(array.name, [(dim, 1)]), [step], call.options))
+            step = call.step(variable.dims, dim, 1)
+            outputs.append(call.output(labels.default_name(name, [(dim, 1)]), name, variable, [step]))
         except Exception as error:
             reasons.append((dim, _reason(error)))
-    return _field(array, tuple(outputs), tuple(reasons))
+    return _field(name, variable, tuple(outputs), tuple(reasons))
 
 
 def _reason(error: Exception) -> str:
@@ -294,45 +337,29 @@ def _scheme(axis: Axis, n: int, options: Options) -> schemes.Scheme:
         raise CoordinateError(f"coordinate {axis.name!r}: {error}; rescale or thin it out") from None
 
 
-def _output(array: xr.DataArray, name: Hashable, steps: Sequence[Step], options: Options) -> Output:
-    """Describe one derivative."""
-    along = []
-    for step in steps:
-        axis = step.axis
-        given = axis.name in options.spacing or axis.name not in array.coords
-        attrs = {} if given else array.coords.variables[axis.name].attrs
-        along.append(labels.Along(axis.name, step.n, axis.units, axis.time, attrs))
-    attrs = labels.derivative_attrs(
-        array.attrs, along, field=array.name, units=_units_of(array), comment=_comment(steps, options)
-    )
-    data = held(array)
-    if not quantities.is_quantity(data):
-        return Output(name, attrs, tuple(steps))
-    unit = quantities.derived_unit(data, [(step.axis.name, step.axis.units, step.n) for step in steps])
-    return Output(name, {key: value for key, value in attrs.items() if key != "units"}, tuple(steps), unit)
-
-
-def _field(array: xr.DataArray, outputs: tuple[Output, ...], left_out: LeftOut = ()) -> Field:
+def _field(
+    name: Hashable | None, variable: xr.Variable, outputs: tuple[Output, ...], left_out: LeftOut = ()
+) -> Field:
     """Describe a variable."""
-    data = quantities.strip(held(array))
+    data = quantities.strip(held(variable))
     return Field(
-        name=array.name,
-        units=_units_of(array),
-        dims=array.dims,
-        shape=array.shape,
+        name=name,
+        units=_units_of(variable),
+        dims=variable.dims,
+        shape=variable.shape,
         chunks=data.chunks if chunks.is_chunked(data) else None,
-        dtype=array.dtype,
+        dtype=variable.dtype,
         result_dtype=blocks.result_dtype(data),
         outputs=outputs,
         left_out=left_out,
     )
 
 
-def _units_of(array: xr.DataArray) -> str | None:
+def _units_of(variable: xr.Variable) -> str | None:
     """Return the unit of a variable's values: of its quantity, s for times, else its `units` attribute."""
-    if getattr(array.dtype, "kind", None) in ("m", "M"):
+    if getattr(variable.dtype, "kind", None) in ("m", "M"):
         return "s"
-    return quantities.units_of(held(array)) or array.attrs.get("units")
+    return quantities.units_of(held(variable)) or variable.attrs.get("units")
 
 
 def _comment(steps: Sequence[Step], options: Options) -> str:

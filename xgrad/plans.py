@@ -124,8 +124,8 @@ def _row(output: Output, step: Step, options: Options) -> dict[str, str]:
     low, high = axis.spacing
     spacing = f"{low:.6g}" if low == high else f"{low:.6g} to {high:.6g}"
     edge = schemes.edge_width(step.n, options.at_edges)
-    inside = edge if scheme.interior is None else scheme.interior.weights.shape[0]
     middle = scheme.size // 2
+    ((_, _, _, inside),) = scheme.line.spans(middle, middle + 1)
     first, stop = scheme.reads(middle, middle + 1, options.skipna)
     return {
         "result": labels.plain(output.name),

@@ -1,18 +1,20 @@
 """Finite difference schemes as data: positions along a line -> the stencil of every row.
 
-A *line* is one axis in ascending order; its rows are its points. A `Stencil` holds the taps and weights of
-one row or of many rows of the same shape; a `Scheme` holds all stencils of a line, and `Scheme.rows` cuts
-out what a block of rows needs. Weights are Fornberg's on local offsets, so a row's weights depend on
-nothing but its own taps.
+A *line* is one axis in ascending order; its rows are its points. A `Scheme` is a line with its positions, a
+`Part` of it some consecutive rows with the positions that their stencils read. Stencils are made from a part
+when they are needed: a graph carries positions, not weights. Weights are Fornberg's on local offsets, so a
+row's weights depend on nothing but its own taps.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.lib.stride_tricks import sliding_window_view
 
 from .errors import CoordinateError, XgradError
 from .kernels.stencils import Gaps, Rows, Stencil
@@ -20,7 +22,8 @@ from .kernels.weights import Floats, fornberg
 
 ORDERS = (2, 4, 6, 8)
 DERIVATIVES = (1, 2, 3, 4)
-_ROWS_AT_ONCE = 1 << 12  # bounds the temporaries of the weight recursion
+_ROWS_AT_ONCE = 1 << 14  # 13 ns a row at order 2; a quarter of it takes 19
+_KEPT_ROWS = 1 << 12  # stencils of at most so many rows are kept; 70 MB at the very worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,8 @@ class Wrap:
 Boundary = Open | Wrap
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Scheme:
-    """All stencils of one line.
+class Line(NamedTuple):
+    """What the stencils of all rows of a line have in common.
 
     Attributes
     ----------
@@ -48,75 +50,144 @@ class Scheme:
         Derivative order; orders of accuracy inside and at open ends.
     size : int
         Rows of the line; on a ring, its points without a duplicate.
-    boundary : tuple of Boundary
-        What lies beyond the low and the high end.
-    interior : Stencil or None
-        Centred stencil, one column for all rows where the line is uniform, else one for each row from
-        `half` on (ring: from 0).
-    edges : dict of int to Stencil
-        Stencils of the rows near open ends.
+    step : float or None
+        Spacing of a uniform line.
+    period : float or None
+        Length of a ring, in the unit of the positions.
+    scale : float
+        Units of the positions in one unit of the result.
     """
 
     n: int
     order: int
     edge_order: int
     size: int
-    boundary: tuple[Boundary, Boundary]
-    interior: Stencil | None
-    edges: dict[int, Stencil]
-    _gaps: Gaps = field(repr=False)
+    step: float | None
+    period: float | None
+    scale: float
 
     @property
     def half(self) -> int:
         """Half width of the centred stencil."""
-        return self._gaps.half
+        return interior_width(self.n, self.order, self.step is not None) // 2
 
     @property
-    def ring(self) -> bool:
-        """Whether the line closes on itself."""
-        return isinstance(self.boundary[0], Wrap)
+    def edge(self) -> int:
+        """Width of the one-sided stencils."""
+        return edge_width(self.n, self.edge_order)
+
+    @property
+    def reach(self) -> int:
+        """Points to each side that can change a result where values are missing."""
+        return max(self.half, self.edge - 1)
+
+    def spans(self, first: int, stop: int) -> list[tuple[int, int, int, int]]:
+        """Cut rows into spans of one stencil shape: first row, last row + 1, first tap, number of taps."""
+        half, edge, size = self.half, self.edge, self.size
+        low, high = (first, stop) if self.period is not None else (min(half, size), max(half, size - half))
+        spans = []
+        for row in (*range(first, min(stop, low)), *range(max(first, high), stop)):
+            start = min(max(row - (edge - 1) // 2, 0), size - edge) - row
+            spans.append((row, row + 1, start, edge))
+        if max(first, low) < min(stop, high):
+            spans.append((max(first, low), min(stop, high), -half, 2 * half + 1))
+        return sorted(spans)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Consecutive rows of a line, and what makes their stencils; light enough to be sent with each chunk.
+
+    Attributes
+    ----------
+    line : Line
+        The line.
+    first, stop : int
+        The rows: `first` to `stop - 1`; a ring counts on beyond its end.
+    low, high : int
+        The rows that they read.
+    points : ndarray, shape (2, high - low), float64, or None
+        Positions of rows `low` to `high - 1` as whole part and remainder; None where the line is uniform.
+    """
+
+    line: Line
+    first: int
+    stop: int
+    low: int
+    high: int
+    points: Floats | None
+
+    def rows(self) -> Rows:
+        """Make the stencils; few rows are made once in a process, as many chunks may share them."""
+        if self.high - self.low > _KEPT_ROWS:
+            return _rows(self.line, self.first, self.stop, self.low, self.high, self.points)
+        points = None if self.points is None else self.points.tobytes()
+        return _kept_rows(self.line, self.first, self.stop, self.low, self.high, points)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scheme:
+    """All stencils of one line.
+
+    Attributes
+    ----------
+    line : Line
+        What they have in common.
+    points : ndarray, shape (2, size), float64, or None
+        Ascending positions as whole part and remainder; None where the line is uniform.
+    """
+
+    line: Line
+    points: Floats | None
+
+    @property
+    def size(self) -> int:
+        """Rows of the line; on a ring, its points without a duplicate."""
+        return self.line.size
+
+    @property
+    def half(self) -> int:
+        """Half width of the centred stencil."""
+        return self.line.half
+
+    @property
+    def interior(self) -> Stencil | None:
+        """Centred stencil: one column if uniform, else one for each row from `half` on (ring: from 0)."""
+        return next((stencil for _, stencil in self._stencils(centred=True)), None)
+
+    @property
+    def edges(self) -> dict[int, Stencil]:
+        """Stencils of the rows near open ends."""
+        return dict(self._stencils(centred=False))
 
     def reads(self, first: int, stop: int, gaps: bool) -> tuple[int, int]:
         """Rows that the results of rows `first` to `stop - 1` read, as (first, stop); a ring counts on."""
+        line, low, high = self.line, first, stop
         if gaps:
-            low, high = first - self._gaps.reach, stop + self._gaps.reach
-            return (low, high) if self.ring else (max(low, 0), min(high, self.size))
-        low, high = first, stop
-        for a, b, stencil in self._segments(first, stop):
-            low, high = min(low, first + a + stencil.start), max(high, first + b - 1 + stencil.stop)
+            low, high = first - line.reach, stop + line.reach
+            return (low, high) if line.period is not None else (max(low, 0), min(high, line.size))
+        for a, b, start, taps in line.spans(first, stop):
+            low, high = min(low, a + start), max(high, b - 1 + start + taps)
         return low, high
+
+    def part(self, first: int, stop: int, low: int, high: int) -> Part:
+        """Rows `first` to `stop - 1`, for input that holds rows `low` to `high - 1`."""
+        points = self.points
+        if points is not None:
+            inside = low >= 0 and high <= self.size
+            points = points[:, low:high] if inside else points[:, np.arange(low, high) % self.size]
+        return Part(self.line, first, stop, low, high, points)
 
     def rows(self, first: int, stop: int, low: int, high: int) -> Rows:
         """Stencils of rows `first` to `stop - 1`, for input that holds rows `low` to `high - 1`."""
-        gaps = self._gaps
-        if gaps.points is not None:
-            if low >= 0 and high <= self.size:
-                points = gaps.points[:, low:high]
-            else:
-                turns, index = np.divmod(np.arange(low, high), self.size)
-                points = np.vstack([gaps.points[:2, index], turns])
-            gaps = replace(gaps, points=points)
-        return Rows(first - low, stop - first, high - stop, self._segments(first, stop), gaps)
+        return self.part(first, stop, low, high).rows()
 
-    def _segments(self, first: int, stop: int) -> tuple[tuple[int, int, Stencil], ...]:
-        """Return the stencils of rows `first` to `stop - 1` in their order, rows counted from `first`."""
-        segments = [(row - first, row - first + 1, s) for row, s in self.edges.items() if first <= row < stop]
-        if self.interior is not None:
-            a, b = (first, stop) if self.ring else (max(first, self.half), min(stop, self.size - self.half))
-            if a < b:
-                segments.append((a - first, b - first, self._interior(a, b)))
-        return tuple(sorted(segments, key=lambda segment: segment[0]))
-
-    def _interior(self, first: int, stop: int) -> Stencil:
-        """Return the centred stencil of rows `first` to `stop - 1`."""
-        whole = self.interior
-        assert whole is not None
-        if whole.weights.shape[1] == 1:
-            return whole
-        if self.ring:
-            columns = np.arange(first, stop) % self.size
-            return Stencil(whole.start, np.ascontiguousarray(whole.weights[:, columns]), whole.parity)
-        return Stencil(whole.start, whole.weights[:, first - self.half : stop - self.half], whole.parity)
+    def _stencils(self, centred: bool) -> Iterator[tuple[int, Stencil]]:
+        """Make the stencils of all rows, and find those that are centred or those that are not."""
+        rows = self.rows(0, self.size, *self.reads(0, self.size, gaps=False))
+        for first, _, stencil in rows.segments:
+            if centred == ((stencil.start, stencil.stop) == (-self.half, self.half + 1)):
+                yield first, stencil
 
 
 def interior_width(n: int, order: int, uniform: bool) -> int:
@@ -174,44 +245,46 @@ def scheme(
         If a weight is not finite.
     """
     edge_order = order if edge_order is None else edge_order
-    size, ring = points.shape[1], isinstance(boundary[0], Wrap)
-    needed = points_needed(n, order, edge_order, step is not None, ring)
+    size, period = points.shape[1], boundary[0].period if isinstance(boundary[0], Wrap) else None
+    needed = points_needed(n, order, edge_order, step is not None, period is not None)
     if size < needed:
         raise XgradError(f"a stencil of {needed} points was asked for on a line of {size}")
-    half, edge = interior_width(n, order, step is not None) // 2, edge_width(n, edge_order)
-    period = boundary[0].period if isinstance(boundary[0], Wrap) else 0.0
     if step is None:
         # In units of about one step, an exact power of two: products of offsets stay within float64.
         _, exponent = np.frexp(((points[0, -1] - points[0, 0]) + (points[1, -1] - points[1, 0])) / (size - 1))
-        whole, rest = np.ldexp(points, -exponent)
-        factor = _power(float(np.ldexp(scale, -exponent)), n)
-        period = float(np.ldexp(period, -exponent))
-        gaps = Gaps(n, half, edge, None, np.stack([whole, rest, np.zeros(size)]), period, factor)
-    else:
-        gaps = Gaps(n, half, edge, _run_table(n, edge, step, scale), None, period, 1.0)
+        points, scale = np.ldexp(points, -exponent), float(np.ldexp(scale, -exponent))
+        period = None if period is None else float(np.ldexp(period, -exponent))
+    made = Scheme(Line(n, order, edge_order, size, step, period, scale), points if step is None else None)
+    at_once = _ROWS_AT_ONCE if step is None else size
+    for first in range(0, size, at_once):
+        stop = min(first + at_once, size)
+        made.rows(first, stop, *made.reads(first, stop, gaps=False))  # raises where they cannot be made
+    return made
 
-    def weights(rows: NDArray[np.int64], start: int, width: int) -> Floats:
-        """Weights of the given rows: one column each, or one for all where the line is uniform."""
-        if step is None:
-            return _local(gaps, size, rows, start, width)
-        return _even(n, width, -start, step, scale).copy()
 
-    inside = np.arange(size) if ring else np.arange(half, size - half)
-    interior = None
-    if inside.size:
-        interior = Stencil(-half, weights(inside, -half, 2 * half + 1), 0)
-        if step is not None:
-            parity = -1 if n % 2 else 1
-            interior = Stencil(-half, (interior.weights + parity * interior.weights[::-1]) / 2, parity)
-    edges = {}
-    near_ends = () if ring else (*range(min(half, size)), *range(max(half, size - half), size))
-    for row in near_ends:
-        start = min(max(row - gaps.left, 0), size - edge) - row
-        edges[row] = Stencil(start, weights(np.array([row]), start, edge))
-    made = [*edges.values()] if interior is None else [interior, *edges.values()]
-    if not all(np.isfinite(stencil.weights).all() for stencil in made):
-        raise CoordinateError("spacings differ too much: in float64 some points cannot be told apart")
-    return Scheme(n, order, edge_order, size, boundary, interior, edges, gaps)
+@lru_cache(maxsize=128)
+def _kept_rows(line: Line, first: int, stop: int, low: int, high: int, points: bytes | None) -> Rows:
+    """Make stencils once for all who ask for the same."""
+    known = None if points is None else np.frombuffer(points).reshape(2, -1)
+    rows = _rows(line, first, stop, low, high, known)
+    for _, _, stencil in rows.segments:
+        stencil.weights.setflags(write=False)
+    return rows
+
+
+def _rows(line: Line, first: int, stop: int, low: int, high: int, points: Floats | None) -> Rows:
+    """Make the stencils of a part of a line."""
+    gaps = _even_gaps(line) if points is None else _gaps(line, low, points)
+    segments = []
+    for a, b, start, taps in line.spans(first, stop):
+        if points is None:
+            stencil = _even_stencil(line, start, taps)
+        else:
+            stencil = Stencil(start, _weights(gaps, a - low, b - low, start, taps))
+        if not np.isfinite(stencil.weights).all():
+            raise CoordinateError("spacings differ too much: in float64 some points cannot be told apart")
+        segments.append((a - first, b - first, stencil))
+    return Rows(first - low, stop - first, high - stop, tuple(segments), gaps)
 
 
 def _power(step: float, n: int, scale: float = 1.0) -> float:
@@ -232,26 +305,54 @@ def _even(n: int, width: int, below: int, step: float, scale: float) -> Floats:
     return weights
 
 
-def _run_table(n: int, edge: int, step: float, scale: float) -> Floats:
-    """Weights on even spacing of every stencil that a run can ask for, in the order of `Gaps.variants`."""
+def _even_stencil(line: Line, start: int, taps: int) -> Stencil:
+    """Make a stencil of a uniform line; of a centred one both halves are the same numbers."""
+    assert line.step is not None
+    weights = _even(line.n, taps, -start, line.step, line.scale)
+    if start != -line.half or taps != 2 * line.half + 1:
+        return Stencil(start, weights)
+    parity = -1 if line.n % 2 else 1
+    return Stencil(start, (weights + parity * weights[::-1]) / 2, parity)
+
+
+@lru_cache(maxsize=256)
+def _even_gaps(line: Line) -> Gaps:
+    """Make the gap rule of a uniform line: weights of all that a run can ask for, as `Gaps.variants`."""
+    assert line.step is not None
     columns = []
-    for width in range(n + 1, edge + 1):
+    for width in range(line.n + 1, line.edge + 1):
         for below in range(width):
-            column = np.zeros((edge, 1))
-            column[:width] = _even(n, width, below, step, scale)
+            column = np.zeros((line.edge, 1))
+            column[:width] = _even(line.n, width, below, line.step, line.scale)
             columns.append(column)
-    return np.stack(columns)
+    return Gaps(line.n, line.half, line.edge, np.stack(columns), None, line.period or 0.0, 1.0)
 
 
-def _local(gaps: Gaps, size: int, rows: NDArray[np.int64], start: int, width: int) -> Floats:
-    """Weights of the given rows from the positions of their own taps."""
+def _gaps(line: Line, low: int, points: Floats) -> Gaps:
+    """Make the gap rule of a part of any other line: its positions, beyond the seam of a ring a turn on."""
+    turns = np.arange(low, low + points.shape[1]) // line.size
+    places = np.stack([*points, turns])
+    return Gaps(line.n, line.half, line.edge, None, places, line.period or 0.0, _power(line.scale, line.n))
+
+
+def _weights(gaps: Gaps, first: int, stop: int, start: int, taps: int) -> Floats:
+    """Weights of rows `first` to `stop - 1` from the positions of their own taps."""
     assert gaps.points is not None
-    whole, rest = gaps.points[0], gaps.points[1]
-    weights = np.empty((width, rows.size))
+    whole, rest, turns = gaps.points
+    weights = np.empty((taps, stop - first))
     with np.errstate(all="ignore"):
-        for first in range(0, rows.size, _ROWS_AT_ONCE):
-            part = rows[first : first + _ROWS_AT_ONCE]
-            turns, taps = np.divmod(part + np.arange(start, start + width)[:, None], size)
-            offsets = ((whole[taps] - whole[part]) + (rest[taps] - rest[part])) + turns * gaps.period
-            weights[:, first : first + _ROWS_AT_ONCE] = fornberg(offsets, -start, gaps.n) * gaps.factor
+        for low in range(first, stop, _ROWS_AT_ONCE):
+            high = min(low + _ROWS_AT_ONCE, stop)
+            offsets = _differences(whole, low, high, start, taps) + _differences(rest, low, high, start, taps)
+            if gaps.period:
+                offsets += _differences(turns, low, high, start, taps) * gaps.period
+            weights[:, low - first : high - first] = fornberg(offsets, -start, gaps.n) * gaps.factor
     return weights
+
+
+def _differences(values: Floats, first: int, stop: int, start: int, taps: int) -> Floats:
+    """Differences of the values at the taps of some rows to those at the rows: one column a row."""
+    return (
+        sliding_window_view(values[first + start : stop + start + taps - 1], stop - first)
+        - values[first:stop]
+    )

@@ -62,35 +62,22 @@ def derivative_units(units: object, along: Iterable[tuple[object, int]] = ()) ->
     """
     factors: list[tuple[str, int]] = []
     for text, power in ((units, 1), *((unit, -n) for unit, n in along)):
-        if _missing(text):
+        found = _read(text).factors
+        if found is None:
             return None
-        try:
-            factors += [(factor, exponent * power) for factor, exponent in _parse(text)]
-        except _UnusableError:
-            return None
+        factors += [(factor, exponent * power) for factor, exponent in found]
     return _render(factors)
 
 
 def problem(units: object) -> str | None:
     """Why no unit can be formed with this `units` attribute; None if it can, and if there is none."""
-    if _missing(units):
-        return None
-    try:
-        _parse(units)
-    except _UnusableError as error:
-        return f"units {_shown(units)}: {error}"
-    return None
+    reason = _read(units).problem
+    return None if reason is None else f"units {_shown(units)}: {reason}"
 
 
 def is_logarithmic(units: object) -> bool:
     """Whether this is a logarithmic scale, such as "dBZ", whose differences have no unit."""
-    try:
-        _parse(units)
-    except _LogarithmicError:
-        return True
-    except _UnusableError:
-        return False
-    return False
+    return _read(units).logarithmic
 
 
 def warn_unusable(*units: object) -> None:
@@ -133,6 +120,7 @@ class _LogarithmicError(_UnusableError):
 
 _MAX_POWER = 255  # as in UDUNITS
 _MAX_DIGITS = 18  # UDUNITS reads integers into 64 bits
+_MAX_KEPT = 128  # characters of a string that is remembered
 _MAX_WORD = 64  # the longest UDUNITS name has 24 letters; a bound keeps the search for prefixes linear
 
 _LETTER = "A-Za-z_°µμπΩ\u2126Å\u212bå℃℉ö\u2032\u2033"  # the escapes: ohm, angstrom, prime, double prime
@@ -153,13 +141,42 @@ _TOKEN = re.compile(
 )
 _LOGARITHM = re.compile(r"(?<![A-Za-z_])(?:lg|ln|lb|log) ?\( ?re(?![A-Za-z_])", re.IGNORECASE)
 _SHIFT = re.compile(r" ?@ ?| (?:since|after|from|ref) ", re.IGNORECASE)
+# UDUNITS takes " per" for a division even in "K percent-1", and " ref" for an origin
+_MISREAD = re.compile(" (?=per|ref)", re.IGNORECASE)
 
 
-def _parse(units: object) -> list[tuple[str, int]]:
-    """The words and numbers of a unit string with their exponents, in the order of the string."""
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What a `units` attribute says: its factors, or else why there are none; neither where it is missing."""
+
+    factors: tuple[tuple[str, int], ...] | None
+    problem: str | None = None
+    logarithmic: bool = False
+
+
+def _read(units: object) -> _Reading:
+    """Read a `units` attribute; short ones are remembered, since each call needs the same few many times."""
+    if units is None:
+        return _Reading(None)
     if not isinstance(units, str):
-        raise _UnusableError(f"not a string, but {type(units).__name__}")
+        return _Reading(None, f"not a string, but {type(units).__name__}")
+    return _reading(units) if len(units) <= _MAX_KEPT else _reading.__wrapped__(units)
+
+
+@lru_cache(maxsize=256)
+def _reading(units: str) -> _Reading:
+    """Read a `units` string."""
     text = _stripped(units)
+    if not text:
+        return _Reading(None)
+    try:
+        return _Reading(tuple(_parse(text)))
+    except _UnusableError as error:
+        return _Reading(None, str(error), isinstance(error, _LogarithmicError))
+
+
+def _parse(text: str) -> list[tuple[str, int]]:
+    """The words and numbers of a unit string with their exponents, in the order of the string."""
     if _LOGARITHM.search(text):
         raise _LogarithmicError("it")
     shift = _SHIFT.search(text)
@@ -334,14 +351,13 @@ def _render(factors: list[tuple[str, int]]) -> str | None:
             numbers.append((text, power))
         else:
             powers[text] = powers.get(text, 0) + power
-    factor = _factor(numbers)
+    factor = _factor(numbers) if numbers else ""
     if factor is None or any(abs(power) > _MAX_POWER for power in powers.values()):
         return None
     positive = [text if power == 1 else f"{text}{power}" for text, power in powers.items() if power > 0]
     negative = [f"{text}{power}" for text, power in powers.items() if power < 0]
     product = " ".join([*([factor] if factor else []), *positive, *negative]) or "1"
-    # UDUNITS takes " per" for a division even in "K percent-1", and " ref" for an origin
-    return re.sub(" (?=per|ref)", "*", product, flags=re.IGNORECASE)
+    return _MISREAD.sub("*", product)
 
 
 def _factor(numbers: list[tuple[str, int]]) -> str | None:
@@ -361,11 +377,6 @@ def _factor(numbers: list[tuple[str, int]]) -> str | None:
 def _stripped(text: str) -> str:
     """Single blanks inside, none around, and no padding NUL of a fixed-width attribute."""
     return re.sub(r"[ \t\r\n\f\v]+", " ", text.rstrip("\0 \t\r\n\f\v")).strip()
-
-
-def _missing(units: object) -> bool:
-    """Whether there is no unit at all, which is nothing to warn of."""
-    return units is None or (isinstance(units, str) and not _stripped(units))
 
 
 def _shown(value: object) -> str:

@@ -27,7 +27,7 @@ def _kernel(f: xr.DataArray, outs: Sequence[NDArray[Any]], *, order: int, gaps: 
         step = float(steps[0]) if (steps == steps[0]).all() else None
         made = scheme(np.stack([points, np.zeros_like(points)]), step=step, order=order)
         (link,) = chunks._links(chunks.Partial(axis, made), (points.size,), gaps)
-        sections.append(link.section)
+        sections.append(link.section())
     halos = [((), ())] * f.ndim
     return partial(blocks.run, f.values, sections, halos, dtype=f.dtype, gaps=gaps, outs=outs)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +27,30 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where positions come from, in words: what they are, and how to put them in order."""
+    """Where positions come from, a coordinate or a given spacing of a dimension, and how to say so."""
 
-    what: str
-    sort: str
-    unique: str
+    name: Hashable
+    dim: Hashable
+    given: bool = False
+
+    @property
+    def what(self) -> str:
+        """What the positions are."""
+        if self.given:
+            return f"spacing of dimension {self.dim!r}"
+        return f"coordinate {self.name!r}" + ("" if self.name == self.dim else f" of dimension {self.dim!r}")
+
+    @property
+    def sort(self) -> str:
+        """How to put them in order."""
+        return "give the positions in order" if self.given else f"sort it with .sortby({self.name!r})"
+
+    @property
+    def unique(self) -> str:
+        """How to get rid of repeats."""
+        if self.given:
+            return "give each position once"
+        return f"drop repeats with .drop_duplicates({self.dim!r})"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

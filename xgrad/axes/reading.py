@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,10 @@ from .axis import Axis
 from .ordering import Place, ascending, refuse_unusable, show
 from .positions import Counts, Positions, holds_float32, reals
 from .rings import Periodic, close
+
+_TELLING = ("units", "standard_name", "axis")  # the attributes on which an axis depends
+# Of axes that are remembered: 64 of them hold at most 10 MB.
+_MOST_POINTS, _LONGEST_WORD = 1 << 12, 1 << 8
 
 
 def axis_from_coordinate(
@@ -63,11 +68,9 @@ def axis_from_coordinate(
     (10.0, 20.0)
     """
     variable = _variable(obj, name)
-    dim = variable.dims[0]
-    what = f"coordinate {name!r}" if name == dim else f"coordinate {name!r} of dimension {dim!r}"
-    place = Place(what, f"sort it with .sortby({name!r})", f"drop repeats with .drop_duplicates({dim!r})")
     values, attrs = _plain(variable.data, variable.attrs)
-    return _axis(name, dim, values, attrs, place, periodic=periodic, datetime_unit=datetime_unit)
+    place = Place(name, variable.dims[0])
+    return _axis(values, attrs, place, periodic=periodic, datetime_unit=datetime_unit)
 
 
 def axis_from_spacing(
@@ -113,8 +116,8 @@ def axis_from_spacing(
     >>> axis_from_spacing("x", 4, -0.1).step
     0.1
     """
-    what = f"spacing of dimension {dim!r}"
-    place = Place(what, "give the positions in order", "give each position once")
+    place = Place(dim, dim, given=True)
+    what = place.what
     if isinstance(spacing, (xr.DataArray, xr.Variable)):
         values, attrs = _plain(spacing.data, spacing.attrs)
     elif isinstance(spacing, timedelta):
@@ -130,7 +133,7 @@ def axis_from_spacing(
         raise CoordinateError(
             f"{what}: one step or {size} positions are needed, found shape {values.shape!r}"
         )
-    return _axis(dim, dim, values, attrs, place, periodic=periodic, datetime_unit=datetime_unit, given=given)
+    return _axis(values, attrs, place, periodic=periodic, datetime_unit=datetime_unit, step=given)
 
 
 def _variable(obj: xr.DataArray | xr.Dataset, name: Hashable) -> xr.Variable:
@@ -189,22 +192,52 @@ def _from_step(step: NDArray[Any], size: int, what: str) -> tuple[NDArray[Any], 
 
 
 def _axis(
-    name: Hashable,
-    dim: Hashable,
     values: NDArray[Any],
     attrs: Mapping[Any, Any],
     place: Place,
     *,
     periodic: Periodic,
     datetime_unit: str,
-    given: float | None = None,
+    step: float | None = None,
+) -> Axis:
+    """Decide everything about an axis from its stored positions; short axes are remembered by content."""
+    unit = times.datetime_unit_of(datetime_unit)
+    cf.check_decoded(attrs, place.what)
+    texts = tuple(attrs.get(key) for key in _TELLING)
+    if (
+        values.size <= _MOST_POINTS
+        and values.dtype.kind in "iufmM"
+        and isinstance(periodic, str | int | float)
+        and _plain_words(place.name, place.dim, *texts)
+    ):
+        return _remembered(values.tobytes(), values.dtype.str, place, texts, periodic, unit, step)
+    return _decided(values, place, texts, periodic, unit, step)
+
+
+def _plain_words(*words: Any) -> bool:
+    """Whether words are short strings: 1 and True are equal too, and other objects say so themselves."""
+    return all(word is None or (type(word) is str and len(word) <= _LONGEST_WORD) for word in words)
+
+
+@lru_cache(maxsize=64, typed=True)
+def _remembered(raw: bytes, dtype: str, *question: Any) -> Axis:
+    """Decide everything about an axis from the bytes of its positions: equal content, equal axis."""
+    return _decided(np.frombuffer(raw, dtype), *question)
+
+
+def _decided(
+    values: NDArray[Any],
+    place: Place,
+    texts: tuple[Any, ...],
+    periodic: Periodic,
+    unit: tuple[str, float],
+    step: float | None,
 ) -> Axis:
     """Decide everything about an axis from its stored positions."""
-    word, seconds = times.datetime_unit_of(datetime_unit)
-    cf.check_decoded(attrs, place.what)
+    attrs = dict(zip(_TELLING, texts, strict=True))
     decoded = times.is_decoded(values)
     refuse_unusable(values, place, decoded=decoded)
-    units = attrs.get("units")
+    units = attrs["units"]
     if not isinstance(units, str) or not units.strip():
         units = None
     since = times.leading_unit(units, place.what) if units and not decoded else None
@@ -213,7 +246,7 @@ def _axis(
     ordered = ascending(stored, values, place, turn)
     single = stored.dtype.kind == "f" and since is None and holds_float32(stored)
     positions: Positions = (
-        reals(ordered.values, single=single, given=given)
+        reals(ordered.values, single=single, given=step)
         if stored.dtype.kind == "f"
         else Counts(ordered.values, ticks)
     )
@@ -223,15 +256,15 @@ def _axis(
     end: Boundary = Open() if ring.period is None else Wrap(ring.period)
     snapped = () if ring.uniform is None or ring.uniform.note is None else (ring.uniform.note,)
     return Axis(
-        name=name,
-        dim=dim,
+        name=place.name,
+        dim=place.dim,
         points=ring.positions.points(),
         step=None if ring.uniform is None else ring.uniform.step,
-        scale=seconds if decoded else 1.0,
+        scale=unit[1] if decoded else 1.0,
         descending=ordered.descending,
         boundary=(end, end),
         duplicate=ring.duplicate,
-        units=word if decoded else since or units,
+        units=unit[0] if decoded else since or units,
         time=decoded or since is not None,
         notes=ordered.notes + ring.notes + snapped,
     )

@@ -45,21 +45,28 @@ def fornberg(offsets: Floats, below: int, n: int) -> Floats:
                 found += 1
     table = np.zeros((taps, n + 1, rows))
     table[0, 0] = 1.0
-    product = np.ones(rows)
+    product, gap, term = np.ones(rows), np.empty(rows), np.empty(rows)
     for i in range(1, taps):
         here, last = offsets[places[i]], offsets[places[i - 1]]
         previous, product = product, np.ones(rows)
-        highest = min(i, n)
+        lowest = max(n - (taps - 1 - i), 0)  # of lower derivatives nothing is read any more
         for j in range(i):
-            gap = here - offsets[places[j]]
-            product = product * gap
-            if j == i - 1:
-                for k in range(highest, 0, -1):
-                    table[i, k] = previous * (k * table[j, k - 1] - last * table[j, k]) / product
-                table[i, 0] = -previous * last * table[j, 0] / product
-            for k in range(highest, 0, -1):
-                table[j, k] = (here * table[j, k] - k * table[j, k - 1]) / gap
-            table[j, 0] = here * table[j, 0] / gap
+            np.subtract(here, offsets[places[j]], gap)
+            product *= gap
+            for k in range(min(i, n), lowest - 1, -1):
+                own, new = table[j, k], table[i, k]
+                if k:
+                    np.multiply(table[j, k - 1], k, term)
+                else:
+                    term[:] = 0.0
+                if j == i - 1:
+                    np.multiply(last, own, new)
+                    np.subtract(term, new, new)
+                    new *= previous
+                    new /= product
+                own *= here
+                own -= term
+                own /= gap
     weights = np.empty((taps, rows))
     for i in range(taps):
         weights[places[i]] = table[i, n]
