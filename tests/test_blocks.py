@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest import mock
@@ -115,3 +116,24 @@ def test_results_may_be_written_where_the_caller_wants_them() -> None:
     (result,) = blocks.run(f, [section], [([], [])], dtype=f.dtype, gaps=False, outs=[out])
     assert result is out
     assert same_bits(np.ascontiguousarray(out), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", ">f8", "complex64"])
+@pytest.mark.parametrize("missing", [False, True])
+def test_memory_is_that_of_the_results_and_a_few_slabs(dtype: str, missing: bool) -> None:
+    """Whatever the dtype and the layout, nothing as large as the data is made beside the results."""
+    f = np.ones((1500, 1000), dtype)
+    if missing and f.dtype.kind in "fc":
+        f[100:200, 300:400] = np.nan
+    wanted = [Partial(0, make_scheme(np.arange(1500.0))), Partial(1, make_scheme(np.arange(1000.0) ** 1.1))]
+    with mock.patch.object(compiled, "THREADS", 2), slabs_of(2**18):
+        partials(f, wanted, gaps=True)
+        for array in (f, np.asfortranarray(f)):
+            tracemalloc.start()
+            results = partials(array, wanted, gaps=True)
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            own = sum(result.nbytes for result in results)
+            assert (
+                own <= peak < own + 2 * 8 * 2**18
+            )  # for each thread a slab, its results, and what converts it
