@@ -15,7 +15,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from xgrad import blocks, kernels
-from xgrad.chunks import Partial, partials
+from xgrad.chunks import partials
+from xgrad.halos import Partial
 from xgrad.schemes import DERIVATIVES, ORDERS, Open, Scheme, Wrap, scheme
 
 UNIT = 1 / 64  # positions are multiples of it: offsets are exact in float64, so the oracle knows them too

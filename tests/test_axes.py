@@ -50,7 +50,7 @@ def same(one, other):
     assert bits(offsets(one, 3)) == bits(offsets(other, 3))
     assert one.step == other.step
     assert one.boundary == other.boundary
-    assert one.duplicate == other.duplicate
+    assert one.overlap == other.overlap
     assert one.notes == other.notes
     assert (one.units, one.scale, one.time) == (other.units, other.scale, other.time)
 
@@ -70,7 +70,7 @@ def test_ascending_floats():
     )
     assert found.boundary == (Open(), Open())
     assert (found.kind, found.size, found.ring, found.spacing) == ("stretched", 3, False, (1.0, 3.0))
-    assert (found.name, found.dim, found.notes, found.duplicate) == ("x", "x", (), False)
+    assert (found.name, found.dim, found.notes, found.overlap) == ("x", "x", (), 0)
 
 
 def test_descending_is_the_ascending_copy():
@@ -557,7 +557,7 @@ def test_the_seam_gap_rule(name):
     for stored, descending in ((values, False), (values[::-1], True)):
         found = axis(stored, EAST)
         assert found.ring is (kind != "regional")
-        assert found.duplicate is (kind == "duplicate")
+        assert found.overlap == (kind == "duplicate")
         assert found.size == values.size
         assert found.points.shape[1] == values.size - (kind == "duplicate")
         assert found.boundary == ((Wrap(360.0),) * 2 if found.ring else (Open(), Open()))
@@ -616,7 +616,7 @@ def test_radians():
         assert found.boundary == (Wrap(math.tau),) * 2
         assert found.step == pytest.approx(math.tau / 72, rel=1e-15)
     assert "2 pi jump unwrapped" in axis(np.roll(values, 9), attrs).notes
-    assert axis(np.append(values, math.tau), attrs).duplicate
+    assert axis(np.append(values, math.tau), attrs).overlap
 
 
 @pytest.mark.parametrize(
@@ -718,18 +718,18 @@ def test_periodic_true_elsewhere_needs_the_period():
 def test_periodic_true_on_a_longitude_is_a_turn():
     found = axis([0.0, 10.0, 30.0, 90.0], EAST, periodic=True)
     assert (found.boundary, found.step, found.spacing) == ((Wrap(360.0),) * 2, None, (10.0, 270.0))
-    assert axis(np.append(full, 360.0), EAST, periodic=True).duplicate
+    assert axis(np.append(full, 360.0), EAST, periodic=True).overlap
     assert "must exceed the span" in refusal(np.arange(0, 370, 5), EAST, periodic=True)
 
 
 def test_a_period():
     uniform = axis(np.arange(8) * 0.25, periodic=2.0)
-    assert (uniform.step, uniform.boundary, uniform.duplicate) == (0.25, (Wrap(2.0),) * 2, False)
+    assert (uniform.step, uniform.boundary, uniform.overlap) == (0.25, (Wrap(2.0),) * 2, 0)
     repeated = axis(np.linspace(0, 2.0, 9), periodic=2)
-    assert (repeated.step, repeated.duplicate, repeated.size) == (0.25, True, 9)
+    assert (repeated.step, repeated.overlap, repeated.size) == (0.25, 1, 9)
     assert axis(np.arange(8), periodic=10).step is None
-    assert axis(np.arange(9), periodic=8).duplicate
-    assert not axis(np.arange(8000), periodic=8000).duplicate
+    assert axis(np.arange(9), periodic=8).overlap
+    assert not axis(np.arange(8000), periodic=8000).overlap
     for period in (1.0, 1.74):
         assert "must exceed the span" in refusal(np.arange(8) * 0.25, periodic=period)
 
@@ -739,13 +739,13 @@ def test_a_period_in_time(period):
     hours = np.datetime64("2000-01-01", "s") + np.arange(24) * np.timedelta64(1, "h")
     for values in (hours, hours.astype("M8[ns]"), as_cftime(hours), hours - hours[0]):
         found = time_axis(values, periodic=period)
-        assert (found.boundary, found.step, found.duplicate) == ((Wrap(86400.0),) * 2, 3600.0, False)
-    assert time_axis(np.append(hours, hours[0] + np.timedelta64(1, "D")), periodic=period).duplicate
+        assert (found.boundary, found.step, found.overlap) == ((Wrap(86400.0),) * 2, 3600.0, 0)
+    assert time_axis(np.append(hours, hours[0] + np.timedelta64(1, "D")), periodic=period).overlap
     uneven = np.delete(hours, 7)
     assert time_axis(uneven, periodic=period).step is None
     # One second short of a day is no repetition: stamps are never smoothed.
     late = np.append(hours, hours[0] + np.timedelta64(86399, "s"))
-    assert not time_axis(late, periodic=period).duplicate
+    assert not time_axis(late, periodic=period).overlap
 
 
 @pytest.mark.parametrize(

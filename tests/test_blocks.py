@@ -13,7 +13,8 @@ import pytest
 from strategies import make_scheme, noise, same_bits, slabs_of, with_gaps
 
 from xgrad import blocks
-from xgrad.chunks import Partial, partials
+from xgrad.chunks import partials
+from xgrad.halos import Partial
 from xgrad.kernels import compiled
 
 SHAPE = (33, 20, 17)
@@ -25,7 +26,7 @@ def wanted_of(uniform: bool) -> list[Partial]:
     rings = make_scheme(x[1][:-1], uniform=uniform, period=19 / 3, order=4)
     return [
         Partial(0, make_scheme(x[0], uniform=uniform, order=6), descending=True),
-        Partial(1, rings, duplicate=True),
+        Partial(1, rings, overlap=1),
         Partial(2, make_scheme(x[2], uniform=uniform, n=2)),
     ]
 

@@ -21,7 +21,8 @@ from dask.utils import key_split
 from strategies import make_scheme, noise, same_bits, with_gaps
 
 from xgrad import chunks as module
-from xgrad.chunks import Partial, partials
+from xgrad.chunks import partials
+from xgrad.halos import Partial, Piece
 from xgrad.schemes import Scheme, scheme
 
 KINDS = ("uniform", "jittered", "uniform ring", "jittered ring")
@@ -59,7 +60,7 @@ def test_chunks_along_the_axis(kind: str, descending: bool, chunks: Any) -> None
         assert_equal_eager(f, (chunks, 2), [Partial(0, made, descending)])
         if "ring" in kind:
             repeated = scheme_of(kind, 29, n=n, order=order)
-            assert_equal_eager(f, (chunks, 2), [Partial(0, repeated, descending, duplicate=True)])
+            assert_equal_eager(f, (chunks, 2), [Partial(0, repeated, descending, overlap=1)])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "complex64", "int16", "float16", "longdouble", ">f8", "M8[us]"])
@@ -69,7 +70,7 @@ def test_several_axes_chunked(dtype: str) -> None:
     wanted = [
         Partial(2, scheme_of("jittered ring", 8, order=4)),
         Partial(0, scheme_of("uniform", 6, n=2), descending=True),
-        Partial(1, scheme_of("uniform ring", 6, order=2), duplicate=True),
+        Partial(1, scheme_of("uniform ring", 6, order=2), overlap=1),
     ]
     for chunks in ((1, 1, 1), (2, 3, 4), (6, 1, 8), ((5, 1), (1, 6), (5, 0, 3))):
         assert_equal_eager(f, chunks, wanted)
@@ -178,7 +179,7 @@ def test_no_task_holds_or_needs_the_whole_array() -> None:
 
 def test_halos_do_not_keep_blocks_alive() -> None:
     block = np.arange(1000.0).reshape(100, 10)
-    (slab,) = module._export(block, [(0, module._Piece(0, 0, 2))]).values()
+    (slab,) = module._export(block, [(0, Piece(0, 0, 2))]).values()
     assert slab.base is None
     assert slab.shape == (2, 10)
 
@@ -190,8 +191,8 @@ def test_names_are_deterministic() -> None:
     def name(
         source: Any = source, axis: int = 0, gaps: bool = True, dtype: Any = None, **options: Any
     ) -> str:
-        how = {key: options.pop(key) for key in ("descending", "duplicate") if key in options}
-        size = 40 - how.get("duplicate", False)
+        how = {key: options.pop(key) for key in ("descending", "overlap") if key in options}
+        size = 40 - how.get("overlap", 0)
         kind = options.pop("kind", "jittered")
         made = scheme_of(kind, size, **options)
         return partials(source, [Partial(axis, made, **how)], gaps=gaps, dtype=dtype)[0].name
@@ -209,13 +210,13 @@ def test_names_are_deterministic() -> None:
         name(kind="uniform"),
         name(kind="uniform ring"),
         name(kind="jittered ring"),
-        name(kind="jittered ring", duplicate=True),
+        name(kind="jittered ring", overlap=1),
         name(da.ones((40, 40), chunks=(7, 9))),
         name(da.zeros((40, 40), chunks=(8, 9))),
     ]
     assert len(set(different)) == len(different)
     assert name() == different[0]
-    assert name(kind="jittered ring", duplicate=True) == different[12]
+    assert name(kind="jittered ring", overlap=1) == different[12]
     made = scheme_of("jittered", 40, order=4)
     a, b = (
         partials(source, [Partial(0, made), Partial(1, made)], gaps=True),
@@ -227,7 +228,8 @@ def test_names_are_deterministic() -> None:
 NAMES = """
 import dask.array as da, numpy as np
 from strategies import make_scheme
-from xgrad.chunks import Partial, partials
+from xgrad.chunks import partials
+from xgrad.halos import Partial, Piece
 x = np.arange(40.0) ** 1.5
 for uniform in (True, False):
     made = make_scheme(x, uniform=uniform, order=4)

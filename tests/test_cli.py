@@ -107,6 +107,7 @@ def test_every_option_arrives(source, target, monkeypatch):
     arguments = (
         *("-d", "lon,lat", "--n", "2", "--order", "4", "--edge-order", "2", "--no-skipna"),
         *("--periodic", "lon:360", "--spacing", "lat:0.5,a:b:-2", "--datetime-unit", "D", "--names", "lon:u"),
+        *("--geometry", "ellipsoid:a=6378137,f=1/298.257223563,lon=x"),
     )
     assert run("compute", source, "-o", target, *arguments) == 0
     assert seen == {
@@ -116,6 +117,7 @@ def test_every_option_arrives(source, target, monkeypatch):
         "edge_order": 2,
         "skipna": False,
         "periodic": {"lon": 360.0},
+        "geometry": xgrad.Ellipsoid(6378137.0, 1 / 298.257223563, lon="x"),
         "spacing": {"lat": 0.5, "a:b": -2.0},
         "datetime_unit": "D",
         "names": {"lon": "u"},
@@ -195,7 +197,7 @@ def test_bar_is_for_terminals(source, target, capsys, monkeypatch, terminal, qui
         (["compute", "{in}", "-o", "{out}", "-v", "temp"], 2, "no data variable 'temp'"),
         (["compute", "{in}", "-o", "{out}", "-v", "od"], 2, "did you mean 'odd'"),
         (["compute", "{in}", "-o", "{folder}/out.zarr"], 2, "not supported"),
-        (["compute", "{in}", "-o", "{out}", "--geometry", "sphere"], 2, "--geometry"),
+        (["compute", "{in}", "-o", "{out}", "--geometry", "shpere"], 2, "--geometry"),
         (["nonsense"], 2, "nonsense"),
         ([], 2, "xgrad --help"),
         (["compute", "{folder}/none.nc", "-o", "{out}"], 3, "does not exist"),

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from strategies import differentiate, make_scheme
 
-from xgrad.chunks import Partial, partials
+from xgrad.chunks import partials
+from xgrad.halos import Partial
 from xgrad.schemes import DERIVATIVES, ORDERS, Scheme
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]

@@ -17,7 +17,8 @@ from numpy.lib.stride_tricks import as_strided
 from strategies import Line, differentiate, make_scheme, noise, portable_only, same_bits, slabs_of, with_gaps
 
 from xgrad import kernels
-from xgrad.chunks import Partial, partials
+from xgrad.chunks import partials
+from xgrad.halos import Partial
 from xgrad.schemes import DERIVATIVES, ORDERS, Scheme
 
 KINDS = ("uniform", "jittered", "uniform ring", "jittered ring")
@@ -433,7 +434,8 @@ def test_kernels_are_cached_on_disk() -> None:
 
 CACHE = """
 import numpy as np
-from xgrad.chunks import Partial, partials
+from xgrad.chunks import partials
+from xgrad.halos import Partial
 from xgrad.schemes import scheme
 from xgrad.kernels import compiled
 f = np.arange(5.0)

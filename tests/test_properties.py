@@ -31,7 +31,8 @@ from strategies import (
     with_gaps,
 )
 
-from xgrad.chunks import Partial, partials
+from xgrad.chunks import partials
+from xgrad.halos import Partial
 
 FLOATS = ("float32", "float64", "complex64", "complex128")
 EPS = np.finfo(float).eps
@@ -245,9 +246,9 @@ def test_a_ring_that_repeats_its_first_point(data: st.DataObject) -> None:
     made = line.scheme(**how)
     expected = differentiate(f, made)
     repeated = np.concatenate([f, np.full((1, 3), data.draw(st.sampled_from([7.0, np.nan, np.inf])))])
-    found = differentiate(repeated, made, duplicate=True)
+    found = differentiate(repeated, made, overlap=1)
     assert same_bits(found, np.concatenate([expected, expected[:1]]))
-    mirrored = differentiate(repeated[::-1].copy(), made, duplicate=True, descending=True)
+    mirrored = differentiate(repeated[::-1].copy(), made, overlap=1, descending=True)
     assert same_bits(mirrored, found[::-1])
 
 
@@ -291,9 +292,9 @@ def problems(draw: st.DrawFn) -> tuple[np.ndarray, tuple[tuple[int, ...], ...], 
             continue
         how = draw(options())
         line = draw(lines(how, longest=18))
-        duplicate = line.period > 0 and draw(st.booleans())
-        wanted.append(Partial(axis, line.scheme(**how), draw(st.booleans()), duplicate))
-        shape.append(line.size + duplicate)
+        overlap = draw(st.integers(0, 2)) if line.period > 0 else 0
+        wanted.append(Partial(axis, line.scheme(**how), draw(st.booleans()), overlap))
+        shape.append(line.size + overlap)
     wanted = draw(st.permutations(wanted))
     f = with_gaps(
         rng, noise(rng, tuple(shape), draw(st.sampled_from(DTYPES))), draw(st.sampled_from([0.0, 0.02, 0.2]))

@@ -62,8 +62,8 @@ def test_methods_have_the_signatures_of_the_functions(name: str, accessor: Any) 
 
 def test_defaults_are_those_of_the_documentation() -> None:
     expected: dict[str, dict[str, Any]] = {
-        "compute": {"dims": None, "n": 1, **OPTIONS, "names": None},
-        "plan": {"dims": None, "n": 1, **OPTIONS, "names": None},
+        "compute": {"dims": None, "n": 1, **OPTIONS, "geometry": None, "names": None},
+        "plan": {"dims": None, "n": 1, **OPTIONS, "geometry": None, "names": None},
         "derivative": {"orders": None, **OPTIONS, "name": None},
     }
     for name, defaults in expected.items():
@@ -89,7 +89,7 @@ def test_nothing_but_derivative_takes_any_keyword() -> None:
 @pytest.mark.parametrize("name", ["compute", "plan", "derivative"])
 def test_misspelt_and_later_options_are_type_errors(name: str) -> None:
     arguments = ({"x": 1},) if name == "derivative" else ("x",)
-    for option in ({"geometry": "sphere"}, {"geometry": None}, {"skip_na": False}, {"ordre": "4"}):
+    for option in ({"geometri": "sphere"}, {"skip_na": False}, {"ordre": "4"}):
         for call in (getattr(xgrad, name), getattr(xgrad.DataArrayGrad, name)):
             obj = ARRAY if call is getattr(xgrad, name) else ARRAY.grad
             (word,) = option

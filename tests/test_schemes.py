@@ -148,8 +148,8 @@ def test_scale_is_the_unit_of_the_result(n: int, uniform: bool) -> None:
 @pytest.mark.parametrize("ring", [False, True], ids=["open", "ring"])
 def test_the_shortest_line(n: int, p: int, edge_order: int, uniform: bool, ring: bool) -> None:
     needed = interior_width(n, p, uniform) if ring else edge_order + n
-    assert points_needed(n, p, edge_order, uniform, ring) == needed
     ends = (Wrap(float(needed)),) * 2 if ring else (Open(),) * 2
+    assert points_needed(n, p, edge_order, uniform, ends) == needed
     options = {
         "step": 1.0 if uniform else None,
         "boundary": ends,

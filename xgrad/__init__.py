@@ -10,9 +10,19 @@ from .errors import (
     CoordinateError,
     InputError,
     MissingExtraError,
+    PrecisionWarning,
     StorageError,
     TargetError,
     XgradError,
+)
+from .geometry import (
+    Curvilinear,
+    Ellipsoid,
+    Metric,
+    Projected,
+    Sphere,
+    TerrainFollowing,
+    hydrostatic_consistency,
 )
 from .partials import compute, derivative, plan
 from .plans import Plan
@@ -23,18 +33,26 @@ __version__ = "0.1.0"
 __all__ = [
     "ChangedInputError",
     "CoordinateError",
+    "Curvilinear",
     "DataArrayGrad",
     "DataTreeGrad",
     "DatasetGrad",
+    "Ellipsoid",
     "InputError",
+    "Metric",
     "MissingExtraError",
     "Plan",
+    "PrecisionWarning",
+    "Projected",
+    "Sphere",
     "StorageError",
     "TargetError",
+    "TerrainFollowing",
     "UnitsWarning",
     "XgradError",
     "compute",
     "derivative",
     "gradient",
+    "hydrostatic_consistency",
     "plan",
 ]

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar, cast
 import xarray as xr
 
 from . import partials, planning
+from .geometry import Geometry
 from .options import Dims, Periodic
 from .plans import Plan
 
@@ -45,6 +46,7 @@ class _Grad(Generic[Obj, Result]):
         edge_order: int | None = None,
         skipna: bool = True,
         periodic: Periodic = "auto",
+        geometry: str | Geometry | None = None,
         spacing: Mapping[Hashable, Any] | None = None,
         datetime_unit: str = "s",
         names: Mapping[Hashable, Hashable] | None = None,
@@ -57,6 +59,7 @@ class _Grad(Generic[Obj, Result]):
             edge_order=edge_order,
             skipna=skipna,
             periodic=periodic,
+            geometry=geometry,
             spacing=spacing,
             datetime_unit=datetime_unit,
             names=names,
@@ -72,6 +75,7 @@ class _Grad(Generic[Obj, Result]):
         edge_order: int | None = None,
         skipna: bool = True,
         periodic: Periodic = "auto",
+        geometry: str | Geometry | None = None,
         spacing: Mapping[Hashable, Any] | None = None,
         datetime_unit: str = "s",
         names: Mapping[Hashable, Hashable] | None = None,
@@ -84,6 +88,7 @@ class _Grad(Generic[Obj, Result]):
             edge_order=edge_order,
             skipna=skipna,
             periodic=periodic,
+            geometry=geometry,
             spacing=spacing,
             datetime_unit=datetime_unit,
             names=names,

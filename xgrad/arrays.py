@@ -14,8 +14,9 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
 from xgrad.axes import Axis, axis_from_spacing
-from xgrad.chunks import Partial, is_chunked, partials
+from xgrad.chunks import is_chunked, partials
 from xgrad.errors import CoordinateError, XgradError
+from xgrad.halos import Partial
 from xgrad.quantities import is_quantity
 from xgrad.schemes import ORDERS, points_needed, scheme
 
@@ -264,7 +265,7 @@ def _turns_back(positions: NDArray[Any]) -> bool:
 def _partial(axis: int, line: Axis, *, order: int, edge_order: int) -> Partial:
     """Make the stencils of one axis, or say how many points they need."""
     points = line.points.shape[1]
-    needed = points_needed(1, order, edge_order, line.step is not None, line.ring)
+    needed = points_needed(1, order, edge_order, line.step is not None, line.boundary)
     if points < needed:
         option = f"order={order} on a periodic axis" if line.ring else f"edge_order={edge_order}"
         fit = [p for p in ORDERS if p < points] if line.ring else range(1, points)
@@ -274,7 +275,7 @@ def _partial(axis: int, line: Axis, *, order: int, edge_order: int) -> Partial:
         )
     ends, accuracy = line.boundary, {"order": order, "edge_order": edge_order}
     stencils = scheme(line.points, step=line.step, boundary=ends, scale=line.scale, **accuracy)
-    return Partial(axis, stencils, line.descending, line.duplicate)
+    return Partial(axis, stencils, line.descending, overlap=line.overlap)
 
 
 def _differentiate(data: Array, wanted: Sequence[Partial]) -> tuple[Array, ...]:

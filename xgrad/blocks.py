@@ -48,7 +48,28 @@ class Section:
     rows: Rows
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Replaced:
+    """Values that stand for those of one derivative in one row of a block.
+
+    Attributes
+    ----------
+    index : int
+        Which derivative.
+    axis, row : int
+        The axis and the stored row.
+    values : array
+        Shaped like the block, but for one row.
+    """
+
+    index: int
+    axis: int
+    row: int
+    values: Array
+
+
 Halo = tuple[Sequence[Array], Sequence[Array]]
+Sum = Sequence[tuple[int, int]]  # of derivatives with factors: which derivative, which factor
 Wanted = tuple[Section, Halo, NDArray[Any]]
 Slab = tuple[int, int, int]  # an axis, its first row, its last row + 1
 
@@ -61,6 +82,14 @@ def result_dtype(data: Array) -> Any:
     return data.dtype if xp.isdtype(data.dtype, ("real floating", "complex floating")) else xp.float64
 
 
+def working_dtype(data: Array, dtype: Any) -> Any:
+    """Return the dtype of intermediate results: nothing is rounded to single precision between two steps."""
+    if isinstance(dtype, np.dtype):
+        return np.result_type(dtype, np.float64)
+    xp = data.__array_namespace__()
+    return xp.result_type(dtype, xp.float64)
+
+
 def run(
     block: Array,
     sections: Sequence[Section],
@@ -70,8 +99,11 @@ def run(
     gaps: bool,
     outs: Sequence[NDArray[Any]] | None = None,
     parallel: bool = False,
+    sums: Sequence[Sum] = (),
+    factors: Sequence[Array] = (),
+    replaced: Sequence[Replaced] = (),
 ) -> tuple[Array, ...]:
-    """Return the derivative of a block along each section's axis.
+    """Return the derivative of a block along each section's axis, or sums of these derivatives.
 
     Parameters
     ----------
@@ -91,11 +123,18 @@ def run(
     parallel : bool
         Whether a large block may be served by several threads, as many as Numba would use; from another
         thread than the main one it is not: somebody else divides the work there.
+    sums : sequence of Sum, optional
+        The results: each a sum of derivatives with factors, made in float64 at least and rounded once. By
+        default the derivatives themselves.
+    factors : sequence of arrays
+        With the dimensions of the block, of its size or of size 1.
+    replaced : sequence of Replaced
+        What stands for single rows of derivatives in the sums.
 
     Returns
     -------
     tuple of arrays
-        One for each section, shaped and laid out like the block.
+        One for each section, or for each sum, shaped and laid out like the block.
     """
     if isinstance(block, np.ndarray):
         block = _plain(block, dtype)
@@ -104,14 +143,21 @@ def run(
             return _run_times(block, sections, halos, gaps)
     compiled = kernels.compiled_for(block)
     if compiled is None:
-        return tuple(
-            _run_portable(block, s, halo, dtype, gaps) for s, halo in zip(sections, halos, strict=True)
-        )
-    made = tuple(np.empty_like(block, dtype=dtype) for _ in sections) if outs is None else tuple(outs)
+        between = working_dtype(block, dtype) if sums else dtype
+        found = [
+            _run_portable(block, s, halo, between, gaps) for s, halo in zip(sections, halos, strict=True)
+        ]
+        return _summed(found, sums, factors, replaced, dtype) if sums else tuple(found)
+    made = tuple(np.empty_like(block, dtype=dtype) for _ in sums or sections) if outs is None else tuple(outs)
     if block.size:
-        wanted, slabs = tuple(zip(sections, halos, made, strict=True)), _slabs(block, dtype.itemsize)
-        work = _work if _in_place(block, dtype) else _work_converted
-        serve = partial(work, compiled, block, wanted, gaps, iter(slabs))
+        slabs = _slabs(block, dtype.itemsize)
+        if sums:
+            combined = _Combined(tuple(sums), tuple(factors), tuple(replaced), made)
+            serve = partial(_work_combined, compiled, block, sections, halos, combined, gaps, iter(slabs))
+        else:
+            wanted = tuple(zip(sections, halos, made, strict=True))
+            work = _work if _in_place(block, dtype) else _work_converted
+            serve = partial(work, compiled, block, wanted, gaps, iter(slabs))
         count = min(compiled.THREADS, len(slabs)) if parallel and _in_main_thread() else 1
         if count == 1:
             serve()
@@ -172,8 +218,144 @@ def _work_converted(
     """Do the same where kernels cannot read the block in place: each slab is a small block of its own."""
     for slab in slabs:
         axis, first, stop = slab
-        own, parts = _converted(block, wanted, slab, gaps)
+        cut = _between(*slab)
+        targets = [(section, halo, out[cut]) for section, halo, out in wanted]
+        own, parts = _converted(block, targets, slab, gaps)
         _work(compiled, own, parts, gaps, iter([(axis, 0, stop - first)]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Combined:
+    """Sums of derivatives with factors, and where they are written."""
+
+    sums: tuple[Sum, ...]
+    factors: tuple[NDArray[Any], ...]
+    replaced: tuple[Replaced, ...]
+    outs: tuple[NDArray[Any], ...]
+
+    def write(self, derivatives: Sequence[NDArray[Any]], slab: Slab) -> None:
+        """Write the sums in a slab, given its derivatives, which are used up."""
+        axis, first, stop = slab
+        for new in self.replaced:
+            if new.axis != axis:
+                row, values = new.row, new.values[_between(axis, first, stop)]
+            elif first <= new.row < stop:
+                row, values = new.row - first, new.values
+            else:
+                continue
+            derivatives[new.index][_between(new.axis, row, row + 1)] = values
+        whole = [factor.shape[axis] > 1 for factor in self.factors]
+        factors = [
+            factor[_between(axis, first, stop)] if cut else factor
+            for factor, cut in zip(self.factors, whole, strict=True)
+        ]
+        for terms, out in zip(self.sums, self.outs, strict=True):
+            target = out[_between(axis, first, stop)]
+            (index, place), *more = terms
+            if not more:
+                np.multiply(derivatives[index], factors[place], out=target, casting="same_kind")
+                continue
+            total = derivatives[index] * factors[place]
+            for index, place in more[:-1]:
+                total += derivatives[index] * factors[place]
+            index, place = more[-1]
+            np.add(total, derivatives[index] * factors[place], out=target, casting="same_kind")
+
+
+def _work_combined(
+    compiled: Any,
+    block: NDArray[Any],
+    sections: Sequence[Section],
+    halos: Sequence[Halo],
+    combined: _Combined,
+    gaps: bool,
+    slabs: Iterator[Slab],
+) -> None:
+    """Serve slabs of sums of derivatives: the derivatives of a slab never leave the cache."""
+    dtype = working_dtype(block, combined.outs[0].dtype)
+    made: list[NDArray[Any]] = []
+    for slab in slabs:
+        axis, first, stop = slab
+        view = block[_between(*slab)]
+        if not made or made[0].shape != view.shape:
+            made = [np.empty_like(view, dtype=dtype) for _ in sections]
+        own, parts = _converted(block, list(zip(sections, halos, made, strict=True)), slab, gaps)
+        _work(compiled, own, parts, gaps, iter([(axis, 0, stop - first)]))
+        combined.write(made, slab)
+
+
+def _summed(
+    derivatives: Sequence[Array],
+    sums: Sequence[Sum],
+    factors: Sequence[Array],
+    replaced: Sequence[Replaced],
+    dtype: Any,
+) -> tuple[Array, ...]:
+    """Return sums of derivatives of any Array API namespace."""
+    xp = derivatives[0].__array_namespace__()
+    found = list(derivatives)
+    for new in replaced:
+        old, axis = found[new.index], new.axis
+        parts = [
+            old[_between(axis, 0, new.row)],
+            new.values,
+            old[_between(axis, new.row + 1, old.shape[axis])],
+        ]
+        found[new.index] = xp.concat(parts, axis=axis)
+    known = [xp.asarray(factor, dtype=found[0].dtype) for factor in factors]
+    totals = []
+    for terms in sums:
+        products = [found[index] * known[place] for index, place in terms]
+        totals.append(xp.astype(sum(products[1:], products[0]), dtype))
+    return tuple(totals)
+
+
+def missing_where(data: Array, result: Array) -> Array:
+    """Return a result that is missing where the data are."""
+    if isinstance(data, np.ndarray):
+        plain = _plain(data, result.dtype)
+        missing = np.isnat(plain) if plain.dtype.kind in "mM" else np.isnan(plain)
+        return np.where(missing, result.dtype.type(np.nan), result)
+    xp = data.__array_namespace__()
+    if not xp.isdtype(data.dtype, ("real floating", "complex floating")):
+        return result
+    return xp.where(xp.isnan(data), xp.nan, result)
+
+
+def fitted_east(north: Array, axis: int, longitudes: NDArray[np.float64], *, at_north_pole: bool) -> Array:
+    """Return eastward derivatives on a pole: of the gradient that best explains the northward ones.
+
+    Parameters
+    ----------
+    north : array
+        Northward derivatives on a pole.
+    axis : int
+        The axis of the longitudes.
+    longitudes : ndarray
+        The longitudes in radians.
+    at_north_pole : bool
+        Which pole it is.
+
+    Returns
+    -------
+    array
+        Like `north`. Missing values spread to the whole row.
+
+    Notes
+    -----
+    On the north pole northward is (-cos lam, -sin lam), on the south pole (cos lam, sin lam), and eastward
+    is (-sin lam, cos lam) on both. The sums run from west to east, so that blocks cannot matter.
+    """
+    sign = -1.0 if at_north_pole else 1.0
+    cosine, sine = np.cos(longitudes), np.sin(longitudes)
+    fit = np.linalg.pinv(sign * np.stack([cosine, sine], axis=1))
+    xp = north.__array_namespace__()
+    along = (1,) * axis + (-1,) + (1,) * (north.ndim - axis - 1)
+    x, y = (
+        xp.cumulative_sum(north * xp.asarray(row.reshape(along)), axis=axis)[_between(axis, -1, None)]
+        for row in fit
+    )
+    return xp.asarray(-sine.reshape(along)) * x + xp.asarray(cosine.reshape(along)) * y
 
 
 def _in_place(block: NDArray[Any], dtype: Any) -> bool:
@@ -247,7 +429,7 @@ def _around(block: NDArray[Any], wanted: Sequence[Wanted], slab: Slab) -> Iterat
 def _converted(
     block: NDArray[Any], wanted: Sequence[Wanted], slab: Slab, gaps: bool
 ) -> tuple[NDArray[Any], list[Wanted]]:
-    """Return a slab as a block that kernels can read, with its halos and its part of the results."""
+    """Return a slab as a block that kernels can read, with its halos and its results."""
     axis, first, stop = slab
     dtype, cut = wanted[0][2].dtype, _between(axis, first, stop)
     convert = partial(_floats, dtype=dtype, unite=gaps)
@@ -258,8 +440,7 @@ def _converted(
         else:
             halo = ([piece[cut] for piece in halo[0]], [piece[cut] for piece in halo[1]])
         halo = ([convert(piece) for piece in halo[0]], [convert(piece) for piece in halo[1]])
-        target = out[cut]
-        parts.append((section, halo, _pairs(target, writeable=True) if dtype.kind == "c" else target))
+        parts.append((section, halo, _pairs(out, writeable=True) if dtype.kind == "c" else out))
     return convert(block[cut]), parts
 
 
@@ -278,7 +459,7 @@ def _cut_section(
     return Section(section.axis, section.descending, own, part), (sides[0], sides[1])
 
 
-def _between(axis: int, first: int, stop: int) -> tuple[Any, ...]:
+def _between(axis: int, first: int, stop: int | None) -> tuple[Any, ...]:
     """Index that keeps rows `first` to `stop - 1` of an axis."""
     return (*(slice(None),) * axis, slice(first, stop), ...)
 

@@ -133,7 +133,7 @@ def check_points(axis: Axis, n: int, options: Options) -> None:
     """Refuse an axis with fewer points than its stencil, and say with which order it would do."""
 
     def needed(order: int, edge_order: int) -> int:
-        return schemes.points_needed(n, order, edge_order, axis.step is not None, axis.ring)
+        return schemes.points_needed(n, order, edge_order, axis.step is not None, axis.boundary)
 
     there, need = axis.points.shape[1], needed(options.order, options.at_edges)
     if there >= need:

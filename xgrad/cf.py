@@ -1,18 +1,26 @@
-"""What a coordinate is, told from its CF attributes alone; a variable's name never decides."""
+"""What a coordinate is, told from its CF attributes; a variable's name never decides."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Hashable, Mapping
+from typing import Any, Literal
 
 from .errors import XgradError
+
+Kind = Literal["longitude", "latitude", "x", "y"]
 
 # CF 4.2: the spellings of degrees_east, compared without regard to case.
 _EAST = frozenset({"degrees_east", "degree_east", "degrees_e", "degree_e", "degreese", "degreee"})
 _DEGREES = frozenset({"degrees", "degree", "deg", "arc_degree", "arc_degrees", "angular_degree", "°"})
 _RADIANS = frozenset({"radians", "radian", "rad"})
 _LONGITUDES = frozenset({"longitude", "grid_longitude"})
+_NORTH = frozenset({"degrees_north", "degree_north", "degrees_n", "degree_n", "degreesn", "degreen"})
+_LENGTHS = {
+    **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1.0),
+    **dict.fromkeys(("km", "kilometer", "kilometers", "kilometre", "kilometres"), 1000.0),
+    **dict.fromkeys(("cm", "centimeter", "centimeters", "centimetre", "centimetres"), 0.01),
+}
 
 
 def _text(attrs: Mapping[Any, Any], key: str) -> str:
@@ -104,3 +112,133 @@ def check_decoded(attrs: Mapping[Any, Any], what: str) -> None:
             f"{what} has {' and '.join(packing)} in its attributes, so its values are packed: "
             "decode them with xarray.decode_cf, or drop the attributes if they are not packed any more"
         )
+
+
+def radians(attrs: Mapping[Any, Any]) -> float | None:
+    """
+    Return the radians of one unit of an angle.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Attributes of the coordinate; without `units` a coordinate that calls itself a longitude or latitude
+        is in degrees.
+
+    Returns
+    -------
+    float or None
+        None for what is no angle.
+
+    Examples
+    --------
+    >>> radians({"units": "radian"}), radians({"units": "m"})
+    (1.0, None)
+    """
+    units = _text(attrs, "units")
+    if units in _RADIANS:
+        return 1.0
+    if units in _EAST | _NORTH | _DEGREES or (not units and _text(attrs, "standard_name") in _ANGLES):
+        return math.pi / 180.0
+    return None
+
+
+_ANGLES = frozenset({"longitude", "latitude", "grid_longitude", "grid_latitude"})
+
+
+def is_time(attrs: Mapping[Any, Any]) -> bool:
+    """
+    Tell whether attributes are those of times.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Attributes of the coordinate.
+
+    Returns
+    -------
+    bool
+        True for the axis T, the standard name time, and units since a date.
+
+    Examples
+    --------
+    >>> is_time({"units": "days since 2000-01-01"}), is_time({"units": "m"})
+    (True, False)
+    """
+    return (
+        _text(attrs, "axis") == "t"
+        or _text(attrs, "standard_name") == "time"
+        or " since " in _text(attrs, "units")
+    )
+
+
+def metres(units: object) -> float | None:
+    """
+    Return the metres of one unit of length.
+
+    Parameters
+    ----------
+    units : object
+        The `units` attribute.
+
+    Returns
+    -------
+    float or None
+        None for what is no length, or none that coordinates of grids are given in.
+
+    Examples
+    --------
+    >>> metres("km"), metres("K")
+    (1000.0, None)
+    """
+    return _LENGTHS.get(units.strip().lower()) if isinstance(units, str) else None
+
+
+def known_to_cf_xarray(array: Any, kind: Kind) -> list[Hashable]:
+    """
+    Find the coordinates of a kind, as cf-xarray tells them from standard names, units, axes and long names.
+
+    Parameters
+    ----------
+    array : DataArray
+        What has the coordinates.
+    kind : {"longitude", "latitude", "x", "y"}
+        True longitudes and latitudes; coordinates of a projection or of a rotated grid.
+
+    Returns
+    -------
+    list of hashable
+        Their names, in the order of the coordinates.
+    """
+    import cf_xarray  # noqa: F401  # it registers .cf
+
+    if kind in ("x", "y"):
+        found = set(array.cf.axes.get(kind.upper(), ()))
+        found -= {name for other in ("longitude", "latitude") for name in array.cf.coordinates.get(other, ())}
+    else:
+        found = set(array.cf.coordinates.get(kind, ()))
+    return [name for name in array.coords if name in found]
+
+
+def grid_mapping_names(text: object) -> list[str]:
+    """
+    Read the names of grid mappings from a `grid_mapping` attribute in its short or its long form.
+
+    Parameters
+    ----------
+    text : object
+        "crs", or "crs: x y other: lat lon".
+
+    Returns
+    -------
+    list of str
+        The names; empty where there is no such attribute.
+
+    Examples
+    --------
+    >>> grid_mapping_names("crs: x y wgs: lat lon"), grid_mapping_names("crs")
+    (['crs', 'wgs'], ['crs'])
+    """
+    if not isinstance(text, str):
+        return []
+    words = text.split()
+    return [word[:-1] for word in words if word.endswith(":")] or words[:1]

@@ -2,7 +2,8 @@
 
 Each chunk is cut once into the thin slabs that its neighbours read (one task), and each chunk with its
 neighbours' slabs gives all derivatives at once (one task). Chunks thinner than a stencil are served by
-slabs of further neighbours; the chunks of the result are those of the input, and nothing is rechunked.
+slabs of further neighbours. Rows around a pole, which are read on the far side of the earth, are joined to a
+whole circle (one task a pole). The chunks of the result are those of the input, and nothing is rechunked.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import itertools
 import operator
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -19,70 +20,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import blocks
-from .schemes import Part, Scheme
+from .halos import Across, Circle, Link, Partial, Piece, PoleLink, cap_pieces, exchange, links, pole_links
 
 _MANY_CHUNKS = 100_000
 
 Array = Any
 
 
-@dataclass(frozen=True, slots=True)
-class Partial:
-    """One derivative along one axis of an array.
+@dataclass(frozen=True, slots=True, eq=False)
+class Component:
+    """A result that is a sum of derivatives, each with a factor at every point.
 
     Attributes
     ----------
-    axis : int
-        The axis.
-    scheme : Scheme
-        The stencils along it, ascending.
-    descending : bool
-        Whether the array is stored in descending order.
-    duplicate : bool
-        Whether the last point (ascending) of a ring repeats the first: it gets the first point's result.
+    terms : tuple of (int, array)
+        Which derivative; its factor, with as many dimensions as the data, of size 1 where it is constant.
     """
 
-    axis: int
-    scheme: Scheme
-    descending: bool = False
-    duplicate: bool = False
-
-    @property
-    def size(self) -> int:
-        """Length of the array along the axis."""
-        return self.scheme.size + self.duplicate
+    terms: tuple[tuple[int, Array], ...]
 
 
-class _Piece(NamedTuple):
-    """Stored rows `first` to `stop - 1` of the chunk with index `chunk` along an axis."""
+class _Task(NamedTuple):
+    """What all chunks have in common."""
 
-    chunk: int
-    first: int
-    stop: int
-
-
-class _Link(NamedTuple):
-    """What one chunk needs along one axis: its rows, those of them that are read, the pieces around it."""
-
-    axis: int
-    descending: bool
-    own: int
-    part: Part
-    before: tuple[_Piece, ...]
-    after: tuple[_Piece, ...]
-
-    def section(self) -> blocks.Section:
-        """Make the stencils."""
-        return blocks.Section(self.axis, self.descending, self.own, self.part.rows())
+    dtype: Any
+    gaps: bool
+    sums: tuple[tuple[tuple[int, int], ...], ...]
+    circle: Circle | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Exchange:
-    """For each chunk along an axis: pieces that others read, chunks that it reads, ends in their place."""
+class _Here(NamedTuple):
+    """One chunk: its place, its links, its rows on poles by derivative, its columns on the circle."""
 
-    lent: list[tuple[tuple[int, _Piece], ...]]
-    near: list[tuple[int, ...]]
-    ends: list[tuple[tuple[str, int, int, int], ...]]
+    place: tuple[int, ...]
+    links: tuple[Link, ...]
+    poles: tuple[tuple[int, PoleLink], ...]
+    columns: tuple[int, int]
 
 
 def is_chunked(data: Array) -> bool:
@@ -90,8 +63,15 @@ def is_chunked(data: Array) -> bool:
     return hasattr(data, "__dask_graph__") and hasattr(data, "chunks")
 
 
-def partials(data: Array, wanted: Sequence[Partial], *, gaps: bool, dtype: Any = None) -> tuple[Array, ...]:
-    """Return one derivative for each wanted partial, in one pass over the data.
+def partials(
+    data: Array,
+    wanted: Sequence[Partial],
+    *,
+    gaps: bool,
+    dtype: Any = None,
+    components: Sequence[Component] = (),
+) -> tuple[Array, ...]:
+    """Return one derivative for each wanted partial, or the components made of them, in one pass.
 
     Parameters
     ----------
@@ -103,6 +83,8 @@ def partials(data: Array, wanted: Sequence[Partial], *, gaps: bool, dtype: Any =
         Whether points next to missing values get the stencils of their run.
     dtype : dtype, optional
         Dtype of the results, by default that of the data for floating dtypes and float64 for all else.
+    components : sequence of Component, optional
+        Sums of the derivatives that are the results, rounded once. By default the derivatives themselves.
 
     Returns
     -------
@@ -110,15 +92,158 @@ def partials(data: Array, wanted: Sequence[Partial], *, gaps: bool, dtype: Any =
         Shaped and chunked like the data.
     """
     dtype = blocks.result_dtype(data) if dtype is None else dtype
+    factors = list({id(factor): factor for each in components for _, factor in each.terms}.values())
+    places = {id(factor): place for place, factor in enumerate(factors)}
+    sums = tuple(tuple((index, places[id(factor)]) for index, factor in c.terms) for c in components)
+    polar = next(
+        (p for one in wanted if (p := one if one.circle else one.poles and one.poles.meridian)), None
+    )
+    circle = None if polar is None else polar.circle
     if is_chunked(data):
-        return _lazy(data, tuple(wanted), gaps and _may_have_gaps(data), dtype)
-    links = [_links(partial, (partial.size,), gaps)[0] for partial in wanted]
-    halos = []
-    for link in links:
-        before, after = ([_cut(data, link.axis, p) for p in side] for side in (link.before, link.after))
-        halos.append((before, after))
-    sections = [link.section() for link in links]
-    return blocks.run(data, sections, halos, dtype=dtype, gaps=gaps, parallel=True)
+        task = _Task(dtype, gaps and _may_have_gaps(data), sums, circle)
+        return _lazy(data, tuple(wanted), factors, task, polar)
+    task = _Task(dtype, gaps, sums, circle)
+    own = tuple(links(partial, (partial.size,), gaps)[0] for partial in wanted)
+    poles = _poles(wanted, {p.poles.meridian.axis: (p.poles.meridian.size,) for p in wanted if p.poles}, gaps)
+    columns = (0, 0 if circle is None else data.shape[circle.axis])
+    here = _Here((0,) * data.ndim, own, poles(here=0), columns)
+    caps = {}
+    if polar is not None:
+        for side in _sides(here):
+            (piece,) = cap_pieces(polar, side, (polar.size,), gaps)
+            caps[side] = _cut(data, polar.axis, piece)
+    return _evaluate(data, here, task, caps, {}, factors, parallel=True)
+
+
+def pointwise(
+    function: Callable[..., Array],
+    *arrays: Array,
+    lead: int = 0,
+    drop: int = 0,
+    around: int = 0,
+    dtype: Any = np.float64,
+) -> Array:
+    """Apply a function of bare blocks; lazily on Dask.
+
+    Parameters
+    ----------
+    function : callable
+        Takes one block of each array and returns one array.
+    *arrays : array
+        Of equal shapes but for leading dimensions that are not chunked; Dask arrays are chunked alike.
+    lead : int
+        Size of the first dimension of the result; 0 for that of the arrays, or for none where it is dropped.
+    drop : int
+        1 where the first dimension of the arrays is not one of the result, or is replaced by `lead`.
+    around : int
+        Neighbouring points that blocks of a single array are given along all dimensions but the first.
+    dtype : dtype
+        Dtype of the result.
+
+    Returns
+    -------
+    array
+        Chunked like the arrays.
+    """
+    if not any(map(is_chunked, arrays)):
+        return function(*arrays)
+    import dask.array as da
+
+    first = arrays[0]
+    if around:
+        depth = {axis: around if axis else 0 for axis in range(first.ndim)}
+        wide = da.overlap.overlap(first, depth, dict.fromkeys(depth, "none"))
+        made = wide.map_blocks(function, dtype=dtype, meta=np.empty((0,) * first.ndim, dtype))
+        narrow = da.overlap.trim_internal(made, depth, dict.fromkeys(depth, "none"))
+        return narrow.rechunk(first.chunks)
+    inner = first.chunks[1:] if drop else first.chunks
+    return da.map_blocks(
+        function,
+        *arrays,
+        dtype=dtype,
+        drop_axis=[0] if drop and not lead else [],
+        chunks=((lead,), *inner) if lead else inner,
+        meta=np.empty((0,) * (len(inner) + bool(lead)), dtype),
+    )
+
+
+def gridded(
+    function: Callable[..., Array],
+    rows: NDArray[Any],
+    columns: NDArray[Any],
+    chunks: Sequence[tuple[int, ...]] | None,
+) -> Array:
+    """Return the two values of a function on a grid, shape (2, ny, nx); lazily if chunked."""
+    if chunks is None:
+        return function(rows, columns)
+    import dask.array as da
+
+    parts = [da.from_array(one, chunks=(along,)) for one, along in zip((rows, columns), chunks, strict=True)]
+    return da.blockwise(
+        function,
+        "pyx",
+        parts[0],
+        "y",
+        parts[1],
+        "x",
+        new_axes={"p": 2},
+        dtype=np.float64,
+        meta=np.empty((0, 0, 0)),
+    )
+
+
+def broadcast(array: Array, shape: Sequence[int], chunks: Sequence[tuple[int, ...]] | None) -> Array:
+    """Return an array with more points along dimensions in which it is constant."""
+    if chunks is None:
+        return np.broadcast_to(array, shape)
+    import dask.array as da
+
+    return da.broadcast_to(array, shape, chunks=tuple(chunks))
+
+
+def stacked(arrays: Sequence[Array]) -> Array:
+    """Join arrays along a new first dimension, which is not chunked."""
+    if not any(map(is_chunked, arrays)):
+        return np.stack(arrays)
+    import dask.array as da
+
+    return da.stack(arrays).rechunk({0: -1})
+
+
+def reciprocal(array: Array, scale: float) -> Array:
+    """Return ``1 / (scale * array)`` in float64, NaN where the array is not positive."""
+    return pointwise(_Reciprocal(scale), array)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reciprocal:
+    """The function of blocks of `reciprocal`."""
+
+    scale: float
+
+    def __call__(self, block: Array) -> Array:
+        size = np.array(block, dtype=np.float64) * self.scale
+        return 1.0 / np.where(size > 0.0, size, np.nan)
+
+
+def like(array: Array, chunks: Sequence[tuple[int, ...]] | None) -> Array:
+    """Return an array chunked as asked (size-1 dimensions in one), or in memory where that is None."""
+    if chunks is None:
+        return np.asarray(array)
+    import dask.array as da
+
+    fitting = tuple((1,) if size == 1 else along for size, along in zip(array.shape, chunks, strict=True))
+    return array.rechunk(fitting) if is_chunked(array) else da.from_array(np.asarray(array), chunks=fitting)
+
+
+def without(data: Array, invalid: Array) -> Array:
+    """Return data that are missing where there are no coordinates; both have the same dimensions."""
+    dtype = blocks.result_dtype(data)
+    if not is_chunked(data):
+        return np.where(invalid, dtype.type(np.nan), data)
+    import dask.array as da
+
+    return da.where(like(invalid, data.chunks), dtype.type(np.nan), data)
 
 
 def _may_have_gaps(data: Array) -> bool:
@@ -126,45 +251,33 @@ def _may_have_gaps(data: Array) -> bool:
     return data.dtype.kind in "fcmM" or isinstance(data._meta, np.ma.MaskedArray)
 
 
-def _links(partial: Partial, chunks: tuple[int, ...], gaps: bool) -> list[_Link]:
-    """Find, for each chunk along the axis, its rows and where its halo lies."""
-    scheme, size = partial.scheme, partial.scheme.size
-    ascending = chunks[::-1] if partial.descending else chunks
-    ends = np.cumsum((0, *ascending))
-    links = []
-    for first, stop in itertools.pairwise(int(end) for end in ends):
-        own = max(min(stop, size) - first, 0)
-        low, high = scheme.reads(first, stop, gaps)
-        part = scheme.part(first, stop, low, high)
-        before, after = (
-            tuple(_pieces(a, b, ends, size, partial.descending))
-            for a, b in ((low, first), (first + own, high))
-        )
-        links.append(_Link(partial.axis, partial.descending, own, part, before, after))
-    return links[::-1] if partial.descending else links
+def _poles(
+    wanted: Sequence[Partial], chunks: Mapping[int, tuple[int, ...]], gaps: bool
+) -> Callable[..., tuple[tuple[int, PoleLink], ...]]:
+    """Return a function that finds the rows on poles of a chunk along the latitudes."""
+    found = [
+        (index, pole_links(partial.poles, chunks[partial.poles.meridian.axis], gaps))
+        for index, partial in enumerate(wanted)
+        if partial.poles is not None
+    ]
+    return lambda here: tuple((index, pole) for index, each in found for pole in each[here].values())
 
 
-def _pieces(low: int, high: int, ends: NDArray[Any], size: int, descending: bool) -> Iterator[_Piece]:
-    """Find the stored pieces of chunks that hold rows `low` to `high - 1` of a line of `size` points."""
-    while low < high:
-        row = low % size
-        chunk = int(np.searchsorted(ends, row, side="right")) - 1
-        start, end = int(ends[chunk]), int(ends[chunk + 1])
-        count = min(high - low, end - row, size - row)
-        if descending:
-            yield _Piece(len(ends) - 2 - chunk, end - row - count, end - row)
-        else:
-            yield _Piece(chunk, row - start, row - start + count)
-        low += count
+def _sides(here: _Here) -> list[int]:
+    """Find the poles whose caps a chunk reads."""
+    sides = {pole.here.side for _, pole in here.poles}
+    return sorted(sides.union(*(link.sides for link in here.links)))
 
 
-def _cut(block: Array, axis: int, piece: _Piece) -> Array:
+def _cut(block: Array, axis: int, piece: Piece) -> Array:
     """Return a view of a piece of a block."""
     return block[(*(slice(None),) * axis, slice(piece.first, piece.stop), ...)]
 
 
-def _lazy(data: Array, wanted: tuple[Partial, ...], gaps: bool, dtype: Any) -> tuple[Array, ...]:
-    """Build the graph: slabs for neighbours, all derivatives of a chunk, one array for each derivative."""
+def _lazy(
+    data: Array, wanted: tuple[Partial, ...], factors: Sequence[Array], task: _Task, polar: Partial | None
+) -> tuple[Array, ...]:
+    """Build the graph: slabs for neighbours, all results of a chunk, one array for each result."""
     import dask.array as da
     from dask._task_spec import Task, TaskRef
     from dask.base import tokenize
@@ -173,10 +286,13 @@ def _lazy(data: Array, wanted: tuple[Partial, ...], gaps: bool, dtype: Any) -> t
     if data.npartitions > _MANY_CHUNKS:
         many = f"the data have {data.npartitions} chunks, for each of which Dask makes and schedules tasks"
         warnings.warn(f"{many}; rechunk to fewer, of 100 MB or so", da.PerformanceWarning, stacklevel=2)
-    token = tokenize(data.name, wanted, gaps, str(dtype))
+    factors = [like(factor, data.chunks) for factor in factors]
+    token = tokenize(data.name, wanted, task, [factor.name for factor in factors])
     name, slabs = f"xgrad-partials-{token}", f"xgrad-halo-{token}"
-    along = [_links(partial, data.chunks[partial.axis], gaps) for partial in wanted]
-    axes = {axis: _exchange(axis, along) for axis in sorted({partial.axis for partial in wanted})}
+    along = [links(partial, data.chunks[partial.axis], task.gaps) for partial in wanted]
+    axes = {axis: exchange(axis, along) for axis in sorted({partial.axis for partial in wanted})}
+    poles = _poles(wanted, dict(enumerate(data.chunks)), task.gaps)
+    caps = None if polar is None else _Caps(polar, data.chunks, task.gaps, f"xgrad-cap-{token}")
     places = list(itertools.product(*map(range, data.numblocks)))
     halos = {place: TaskRef((slabs, *place)) for place in places}
     ends = {end: TaskRef((slabs, *end)) for each in axes.values() for some in each.ends for end in some}
@@ -185,35 +301,51 @@ def _lazy(data: Array, wanted: tuple[Partial, ...], gaps: bool, dtype: Any) -> t
         key: Any = ref.key
         tasks[*key, "source"] = Task((*key, "source"), dict)
         tasks[key] = _shared(key, dict, TaskRef((*key, "source")))
-    shared = _shared if len(wanted) > 1 else Task
+    results = len(task.sums) or len(wanted)
+    shared = _shared if results > 1 else Task
     for place in places:
         source = TaskRef((data.name, *place))
-        here = [(axis, each, place[axis]) for axis, each in axes.items()]
-        cuts = tuple(cut for _, each, chunk in here for cut in each.lent[chunk])
+        near = [(axis, each, place[axis]) for axis, each in axes.items()]
+        own = tuple(each[place[partial.axis]] for partial, each in zip(wanted, along, strict=True))
+        here = _Here(place, own, poles(here=place[polar.axis]) if polar else (), (0, 0))
+        cuts = tuple(cut for _, each, chunk in near for cut in each.lent[chunk])
+        rings: dict[int, Any] = {}
+        if caps is not None:
+            here = here._replace(columns=caps.columns(place))
+            cuts = tuple(dict.fromkeys((*cuts, *caps.lent(place))))
+            for side in _sides(here):
+                rings[side] = caps.ring(place, side, halos, tasks)
         if cuts:
             tasks[slabs, *place] = Task((slabs, *place), _export, source, cuts)
         read = [
             halos[*place[:axis], other, *place[axis + 1 :]]
-            for axis, each, chunk in here
+            for axis, each, chunk in near
             for other in each.near[chunk]
         ]
-        read += [ends[end] for _, each, chunk in here for end in each.ends[chunk]]
-        links = tuple(each[place[partial.axis]] for partial, each in zip(wanted, along, strict=True))
-        tasks[name, *place] = shared((name, *place), _chunk, source, place, links, dtype, gaps, *read)
-    graph = HighLevelGraph.from_collections(name, tasks, dependencies=[data])
-    meta = _meta(data, dtype)
-    if len(wanted) == 1:
-        return (da.Array(graph, name, data.chunks, dtype=dtype, meta=meta),)
+        read += [ends[end] for _, each, chunk in near for end in each.ends[chunk]]
+        given = [TaskRef((factor.name, *_place(factor, place))) for factor in factors]
+        tasks[name, *place] = shared(
+            (name, *place), _chunk, source, here, task, tuple(rings), *rings.values(), *given, *read
+        )
+    graph = HighLevelGraph.from_collections(name, tasks, dependencies=[data, *factors])
+    meta = _meta(data, task.dtype)
+    if results == 1:
+        return (da.Array(graph, name, data.chunks, dtype=task.dtype, meta=meta),)
     arrays = []
-    for index in range(len(wanted)):
+    for index in range(results):
         part = f"xgrad-pick-{token}-{index}"
         pick: dict[Any, Any] = {
             (part, *place): Task((part, *place), operator.getitem, TaskRef((name, *place)), index)
             for place in places
         }
         layers = HighLevelGraph({**graph.layers, part: pick}, {**graph.dependencies, part: {name}})
-        arrays.append(da.Array(layers, part, data.chunks, dtype=dtype, meta=meta))
+        arrays.append(da.Array(layers, part, data.chunks, dtype=task.dtype, meta=meta))
     return tuple(arrays)
+
+
+def _place(factor: Array, place: tuple[int, ...]) -> tuple[int, ...]:
+    """Find the chunk of a factor that belongs to a chunk of the data."""
+    return tuple(0 if size == 1 else index for size, index in zip(factor.shape, place, strict=True))
 
 
 def _meta(data: Array, dtype: Any) -> Array:
@@ -224,59 +356,154 @@ def _meta(data: Array, dtype: Any) -> Array:
     return meta.astype(dtype)
 
 
-def _exchange(axis: int, along: Sequence[Sequence[_Link]]) -> _Exchange:
-    """Find out who reads whom along an axis.
+class _Caps:
+    """The rows around both poles, joined to whole circles for the chunks that read them."""
 
-    What has fewer neighbours than others, as chunks at the ends have, is given ends instead, which lend
-    nothing. Dask derives its order from the number of tasks that each task needs: where all need alike, it
-    goes from chunk to neighbouring chunk. Else it does the inner chunks first, and keeps the outer ones,
-    which have lent them something, up to the end.
-    """
-    chosen = [links for links in along if links[0].axis == axis]
-    lent: list[dict[tuple[int, _Piece], None]] = [{} for _ in chosen[0]]
-    sides: list[tuple[dict[int, None], dict[int, None]]] = [({}, {}) for _ in chosen[0]]
-    for links in chosen:
-        for chunk, link in enumerate(links):
-            for side, pieces in zip(sides[chunk], (link.before, link.after), strict=True):
-                for piece in pieces:
-                    if piece.chunk != chunk:
-                        lent[piece.chunk][axis, piece] = None
-                        side[piece.chunk] = None
-    most = [max(len(both[side]) for both in sides) for side in (0, 1)]
-    ends = [
-        tuple(("end", axis, side, place) for side in (0, 1) for place in range(len(both[side]), most[side]))
-        for both in sides
-    ]
-    return _Exchange([tuple(cuts) for cuts in lent], [tuple(low | high) for low, high in sides], ends)
+    def __init__(self, polar: Partial, chunks: Sequence[tuple[int, ...]], gaps: bool, name: str) -> None:
+        assert polar.circle is not None
+        self._lat, self._lon, self._name = polar.axis, polar.circle.axis, name
+        self._columns = np.cumsum((0, *chunks[self._lon]))
+        self._pieces = [cap_pieces(polar, side, chunks[polar.axis], gaps) for side in (0, 1)]
+
+    def columns(self, place: tuple[int, ...]) -> tuple[int, int]:
+        """Return the columns of a chunk on the circle."""
+        first, stop = self._columns[place[self._lon] : place[self._lon] + 2]
+        return int(first), int(stop)
+
+    def lent(self, place: tuple[int, ...]) -> list[tuple[int, Piece]]:
+        """Return the pieces of a chunk that lie around poles."""
+        return [(self._lat, p) for pieces in self._pieces for p in pieces if p.chunk == place[self._lat]]
+
+    def ring(self, place: tuple[int, ...], side: int, halos: Mapping[Any, Any], tasks: dict[Any, Any]) -> Any:
+        """Return the task that joins a cap, which is made when it is first asked for."""
+        from dask._task_spec import Task, TaskRef
+
+        others = tuple(index for axis, index in enumerate(place) if axis not in (self._lat, self._lon))
+        key: Any = (self._name, side, *others)
+        if key not in tasks:
+            found = []
+            for piece in self._pieces[side]:
+                for column in range(len(self._columns) - 1):
+                    at = {self._lat: piece.chunk, self._lon: column}
+                    found.append(halos[tuple(at.get(axis, index) for axis, index in enumerate(place))])
+            tasks[key] = Task(key, _join, self._lat, self._lon, self._pieces[side], *found)
+        return TaskRef(key)
 
 
-def _export(block: Array, cuts: Sequence[tuple[int, _Piece]]) -> dict[tuple[int, _Piece], Array]:
+def _join(lat: int, lon: int, pieces: Sequence[Piece], *lent: Any) -> Array:
+    """Join pieces of all chunks around a pole."""
+    columns = len(lent) // len(pieces)
+    rows = []
+    for number, piece in enumerate(pieces):
+        found = [slabs[lat, piece] for slabs in lent[number * columns : (number + 1) * columns]]
+        rows.append(_concat(found, lon))
+    return _concat(rows, lat)
+
+
+def _concat(arrays: Sequence[Array], axis: int) -> Array:
+    """Join arrays of any kind."""
+    if len(arrays) == 1:
+        return arrays[0]
+    if isinstance(arrays[0], np.ma.MaskedArray):
+        return np.ma.concatenate(arrays, axis=axis)
+    return arrays[0].__array_namespace__().concat(arrays, axis=axis)
+
+
+def _export(block: Array, cuts: Sequence[tuple[int, Piece]]) -> dict[tuple[int, Piece], Array]:
     """Copy the slabs of a block that its neighbours read, so that they do not keep the block in memory."""
     return {(axis, piece): _cut(block, axis, piece).copy() for axis, piece in cuts}
 
 
 def _chunk(
-    block: Array, place: tuple[int, ...], links: Sequence[_Link], dtype: Any, gaps: bool, *slabs: Any
+    block: Array, here: _Here, task: _Task, sides: tuple[int, ...], *given: Any
 ) -> Array | tuple[Array, ...]:
-    """Compute all derivatives of a chunk from it and its neighbours' slabs."""
+    """Compute all results of a chunk from it, caps around poles, factors and its neighbours' slabs."""
+    count = 1 + max((place for each in task.sums for _, place in each), default=-1)
+    caps = dict(zip(sides, given[: len(sides)], strict=True))
+    factors, slabs = given[len(sides) :][:count], given[len(sides) + count :]
     lent = {cut: slab for found in slabs for cut, slab in found.items()}
-    halos = []
-    for link in links:
-        before, after = (
-            [
-                _cut(block, link.axis, piece) if piece.chunk == place[link.axis] else lent[link.axis, piece]
-                for piece in side
-            ]
-            for side in (link.before, link.after)
-        )
-        halos.append((before, after))
-    results = blocks.run(block, [link.section() for link in links], halos, dtype=dtype, gaps=gaps)
+    results = _evaluate(block, here, task, caps, lent, factors)
     return results[0] if len(results) == 1 else results
+
+
+def _evaluate(
+    block: Array,
+    here: _Here,
+    task: _Task,
+    caps: Mapping[int, Array],
+    lent: Mapping[tuple[int, Piece], Array],
+    factors: Sequence[Array],
+    *,
+    parallel: bool = False,
+) -> tuple[Array, ...]:
+    """Compute all results of a block once everything that it reads is there."""
+
+    def found(link: Link, piece: Piece | Across) -> Array:
+        if isinstance(piece, Across):
+            return _across(caps[piece.side], link.axis, piece, task.circle, here.columns)
+        if piece.chunk == here.place[link.axis]:
+            return _cut(block, link.axis, piece)
+        return lent[link.axis, piece]
+
+    halos = [
+        ([found(link, piece) for piece in link.before], [found(link, piece) for piece in link.after])
+        for link in here.links
+    ]
+    polar = [_pole(index, pole, task, caps, here.columns) for index, pole in here.poles]
+    return blocks.run(
+        block,
+        [link.section() for link in here.links],
+        halos,
+        dtype=task.dtype,
+        gaps=task.gaps,
+        parallel=parallel,
+        sums=task.sums,
+        factors=factors,
+        replaced=polar,
+    )
+
+
+def _across(cap: Array, axis: int, piece: Across, circle: Circle | None, columns: tuple[int, int]) -> Array:
+    """Return rows of a pole's cap, some columns further east."""
+    assert circle is not None
+    return _taken(_taken(cap, piece.rows, axis), circle.columns(*columns, piece.turn), circle.axis)
+
+
+def _taken(array: Array, places: Any, axis: int) -> Array:
+    """Return the given places of an array of any kind along an axis."""
+    if isinstance(array, np.ndarray):
+        return array.take(places, axis=axis)
+    xp = array.__array_namespace__()
+    return xp.take(array, xp.asarray(list(places)), axis=axis)
+
+
+def _pole(
+    index: int, pole: PoleLink, task: _Task, caps: Mapping[int, Array], columns: tuple[int, int]
+) -> blocks.Replaced:
+    """Return eastward derivatives on a pole, from the northward ones of the whole circle."""
+    circle, link, cap = task.circle, pole.link, caps[pole.here.side]
+    assert circle is not None
+    whole = (0, circle.size + circle.overlap)
+    sides = [
+        [_across(cap, link.axis, piece, circle, whole) for piece in side if isinstance(piece, Across)]
+        for side in (link.before, link.after)
+    ]
+    row = _across(cap, link.axis, pole.here, circle, whole)
+    dtype = blocks.working_dtype(row, task.dtype)
+    (north,) = blocks.run(row, [link.section()], [(sides[0], sides[1])], dtype=dtype, gaps=task.gaps)
+    if pole.longitudes is None:
+        east = _taken(north, circle.columns(*columns, pole.turn), circle.axis)
+    else:
+        north = _taken(north, circle.eastward, circle.axis)
+        east = blocks.fitted_east(north, circle.axis, pole.longitudes, at_north_pole=bool(pole.here.side))
+        east = _taken(east, circle.places(*columns), circle.axis)
+    here = _taken(row, np.arange(*columns), circle.axis)
+    return blocks.Replaced(index, link.axis, pole.row, blocks.missing_where(here, east))
 
 
 @cache
 def _shared_task() -> Any:
-    """Make the class of tasks that Dask does not fuse with those that read them.
+    """Make the class of tasks that Dask does not fuse with those that read it.
 
     Several results that are optimized one by one would else each carry the task, and compute it again.
     """

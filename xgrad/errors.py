@@ -30,6 +30,10 @@ class ChangedInputError(XgradError):
     """An input changed while it was being read."""
 
 
+class PrecisionWarning(UserWarning):
+    """The input limits the accuracy of results more than the method does."""
+
+
 class MissingExtraError(ImportError):
     """An optional dependency is not installed; the message names the extra to install."""
 

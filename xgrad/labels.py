@@ -132,6 +132,8 @@ def derivative_attrs(
     field: Hashable | None,
     units: str | None,
     comment: str,
+    word: str = "",
+    standard: bool = True,
 ) -> dict[Any, Any]:
     """
     The attributes of a derivative.
@@ -148,6 +150,11 @@ def derivative_attrs(
         The unit of the field: its `units` attribute, or "s" where its values are datetimes.
     comment : str
         The method, in one line. It replaces the comment of the field; "" leaves none.
+    word : str
+        Of a derivative in a direction: "eastward", "northward", or words such as "along x". It replaces those
+        for the coordinates in the long name.
+    standard : bool
+        Whether a standard name is to be formed.
 
     Returns
     -------
@@ -162,8 +169,8 @@ def derivative_attrs(
     (forecast_reference_time); a numeric axis does where its standard name is "time". Nothing warns here.
     """
     formed = derivative_units(units, [(factor.units, factor.n) for factor in along])
-    standard_name = _tendency_name(attrs, along) if formed is not None else None
-    result: dict[Any, Any] = {"long_name": _long_name(attrs, along, field, units)}
+    standard_name = _standard_name(attrs, along, word) if standard and formed is not None else None
+    result: dict[Any, Any] = {"long_name": _long_name(attrs, along, field, units, word)}
     if standard_name is not None:
         result["standard_name"] = standard_name
     if formed is not None:
@@ -176,6 +183,14 @@ def derivative_attrs(
 def _stale(key: object) -> bool:
     """Whether an attribute of the field would be false of its derivative."""
     return key in _STALE or (isinstance(key, str) and key.startswith(_STALE_PREFIXES))
+
+
+def _standard_name(attrs: Mapping[Any, Any], along: Sequence[Along], word: str) -> str | None:
+    """The standard name of a derivative in time or in a direction, if the CF table has it."""
+    if not word:
+        return _tendency_name(attrs, along)
+    name = f"{word}_derivative_of_{attrs.get('standard_name')}"
+    return name if name in _standard_names() else None
 
 
 def _tendency_name(attrs: Mapping[Any, Any], along: Sequence[Along]) -> str | None:
@@ -197,7 +212,7 @@ def _standard_names() -> frozenset[str]:
 
 
 def _long_name(
-    attrs: Mapping[Any, Any], along: Sequence[Along], field: Hashable | None, units: str | None
+    attrs: Mapping[Any, Any], along: Sequence[Along], field: Hashable | None, units: str | None, word: str
 ) -> str:
     """The derivative in words; on logarithmic scales the units too, since no `units` can say them."""
     total = sum(factor.n for factor in along)
@@ -208,13 +223,15 @@ def _long_name(
     def phrase(attrs: Mapping[Any, Any], name: str, units: object) -> str:
         return _in_words(attrs, name) + (f" in {plain(units)}" if say_units and units else "")
 
+    quantity = phrase(attrs, _field_name(field), units)
+    if word:
+        return f"derivative of {quantity} {word}" if " " in word else f"{word} derivative of {quantity}"
     by = [
         phrase(factor.attrs, plain(factor.name), factor.units or factor.attrs.get("units"))
         + (_TIMES.get(factor.n, f" {factor.n} times") if mixed else "")
         for factor in along
     ]
     listed = by[0] if len(by) == 1 else f"{', '.join(by[:-1])} and {by[-1]}"
-    quantity = phrase(attrs, _field_name(field), units)
     return f"{ordinal}{mixed}derivative of {quantity} with respect to {listed}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import fields
 from numbers import Integral
@@ -11,7 +12,9 @@ import numpy as np
 import xarray as xr
 
 from . import blocks, candidates, chunks, planning, quantities, units
-from .errors import XgradError, suggestion
+from . import geometry as geometries
+from .errors import PrecisionWarning, XgradError, suggestion
+from .geometry import Frame, Geometry, Layout, aligned
 from .options import Dims, Options, Periodic
 from .plans import Field, Output, Plan
 
@@ -26,6 +29,7 @@ def compute(
     edge_order: int | None = None,
     skipna: bool = True,
     periodic: Periodic = "auto",
+    geometry: str | Geometry | None = None,
     spacing: Mapping[Hashable, Any] | None = None,
     datetime_unit: str = "s",
     names: Mapping[Hashable, Hashable] | None = None,
@@ -42,6 +46,7 @@ def compute(
     edge_order: int | None = None,
     skipna: bool = True,
     periodic: Periodic = "auto",
+    geometry: str | Geometry | None = None,
     spacing: Mapping[Hashable, Any] | None = None,
     datetime_unit: str = "s",
     names: Mapping[Hashable, Hashable] | None = None,
@@ -57,6 +62,7 @@ def compute(
     edge_order: int | None = None,
     skipna: bool = True,
     periodic: Periodic = "auto",
+    geometry: str | Geometry | None = None,
     spacing: Mapping[Hashable, Any] | None = None,
     datetime_unit: str = "s",
     names: Mapping[Hashable, Hashable] | None = None,
@@ -84,6 +90,10 @@ def compute(
     periodic : {"auto", True, False}, sequence of hashable, or mapping
         Which coordinates are rings: "auto" finds global longitudes; a sequence names the dims; a mapping
         gives their periods in the coordinate's unit. Those that are not named are open then.
+    geometry : {"auto", "sphere", "ellipsoid", "projected", "curvilinear"} or geometry, optional
+        How coordinates lie on the earth: horizontal derivatives are then to the east and to the north, per
+        metre, and called ``d{name}_dx`` and ``d{name}_dy``. "auto" asks the CF metadata, and refuses what is
+        ambiguous. By default derivatives are with respect to the coordinates themselves.
     spacing : mapping, optional
         Dimension to step or to positions, for a dimension without coordinate or instead of it.
     datetime_unit : {"s", "ms", "us", "ns", "m", "h", "D", "W"}
@@ -126,14 +136,14 @@ def compute(
     >>> compute(f, "x").df_dx.units
     'K m-1'
     """
-    options = Options.of(order, edge_order, skipna, periodic, spacing, datetime_unit)
+    shape, options = _options(geometry, order, edge_order, skipna, periodic, spacing, datetime_unit)
     _check_object(obj, xr.DataArray | xr.Dataset | xr.DataTree)
     if isinstance(obj, xr.DataTree):
-        plans = planning.plan_tree(obj, dims, options, n, names)
-        _warn_of_units(planning.merged(options, plans))
+        plans = planning.plan_tree(obj, dims, options, n, names, shape)
+        _warn(planning.merged(options, plans))
         return _tree(obj, plans)
-    decided = planning.plan_compute(obj, dims, options, n, names)
-    _warn_of_units(decided)
+    decided = planning.plan_compute(obj, dims, options, n, names, shape)
+    _warn(decided)
     return _dataset(obj, decided)
 
 
@@ -198,7 +208,7 @@ def derivative(
     options = Options.of(order, edge_order, skipna, periodic, spacing, datetime_unit)
     wanted: Mapping[Hashable, int] = dict(dims.items()) if orders is None else orders
     decided = planning.plan_derivative(array, wanted, options, name)
-    _warn_of_units(decided)
+    _warn(decided)
     ((result_name, variable),) = _derivatives(array, decided.fields[0], options).items()
     return xr.DataArray(variable, coords=array.coords, name=result_name)
 
@@ -212,6 +222,7 @@ def plan(
     edge_order: int | None = None,
     skipna: bool = True,
     periodic: Periodic = "auto",
+    geometry: str | Geometry | None = None,
     spacing: Mapping[Hashable, Any] | None = None,
     datetime_unit: str = "s",
     names: Mapping[Hashable, Hashable] | None = None,
@@ -222,7 +233,7 @@ def plan(
     ----------
     obj : DataArray, Dataset or DataTree
         The data.
-    dims, n, order, edge_order, skipna, periodic, spacing, datetime_unit, names
+    dims, n, order, edge_order, skipna, periodic, geometry, spacing, datetime_unit, names
         As for `compute`.
 
     Returns
@@ -236,11 +247,19 @@ def plan(
     XgradError
         As for `compute`.
     """
-    options = Options.of(order, edge_order, skipna, periodic, spacing, datetime_unit)
+    shape, options = _options(geometry, order, edge_order, skipna, periodic, spacing, datetime_unit)
     _check_object(obj, xr.DataArray | xr.Dataset | xr.DataTree)
     if isinstance(obj, xr.DataTree):
-        return planning.merged(options, planning.plan_tree(obj, dims, options, n, names))
-    return planning.plan_compute(obj, dims, options, n, names)
+        return planning.merged(options, planning.plan_tree(obj, dims, options, n, names, shape))
+    return planning.plan_compute(obj, dims, options, n, names, shape)
+
+
+def _options(given: Any, order: int | None, *others: Any) -> tuple[Geometry | None, Options]:
+    """Check the options; the order of accuracy that is not given is the geometry's."""
+    shape = geometries.of(given)
+    if order is None and shape is not None:
+        order = shape.default_order
+    return shape, Options.of(order, *others)
 
 
 def _check_object(obj: object, needed: Any) -> None:
@@ -264,9 +283,10 @@ def _check_keywords(array: xr.DataArray, dims: Mapping[str, Any]) -> None:
 def _dataset(obj: xr.DataArray | xr.Dataset, decided: Plan) -> xr.Dataset:
     """Return a Dataset of all derivatives, with what describes the coordinates."""
     variables: dict[Hashable, Any] = {}
+    grids: dict[Any, Any] = {}
     for field in decided.fields:
         array = obj if isinstance(obj, xr.DataArray) else obj[field.name]
-        variables |= _derivatives(array, field, decided.options)
+        variables |= _derivatives(array, field, decided.options, grids)
     if isinstance(obj, xr.DataArray):
         return xr.Dataset(variables, coords=obj.coords)
     kept = {name: obj.variables[name] for name in candidates.describing(obj, measures=True)}
@@ -283,14 +303,49 @@ def _tree(tree: xr.DataTree, plans: Mapping[str, Plan]) -> xr.DataTree:
     return xr.DataTree.from_dict(nodes, name=tree.name)
 
 
-def _derivatives(array: xr.DataArray, field: Field, options: Options) -> dict[Hashable, xr.Variable]:
-    """Return the derivatives of one variable."""
-    results = _run(quantities.strip(array.data), field.outputs, options.skipna)
+def _derivatives(
+    array: xr.DataArray, field: Field, options: Options, known: dict[Any, Any] | None = None
+) -> dict[Hashable, xr.Variable]:
+    """Return the derivatives of one variable; `known` holds the factors of grids that others had."""
+    data = quantities.strip(array.data)
+    if field.frame is None:
+        results = _run(data, field.outputs, options.skipna)
+    else:
+        results = _directed(data, field, field.frame, options, {} if known is None else known)
     encoding = {key: value for key, value in array.encoding.items() if key == "grid_mapping"}
     return {
         output.name: xr.Variable(array.dims, quantities.restore(result, output.unit), output.attrs, encoding)
         for output, result in zip(field.outputs, results, strict=True)
     }
+
+
+def _directed(
+    data: Any, field: Field, frame: Frame, options: Options, known: dict[Any, Any]
+) -> Sequence[Any]:
+    """Return the data of each output of a geometry, and of those along other dimensions."""
+    chunked = chunks.is_chunked(data)
+    sizes = dict(zip(field.dims, data.chunks, strict=True)) if chunked else None
+    key = (id(frame), None if sizes is None else tuple(sizes.items()))
+    if key not in known:
+        layout = Layout(sizes, options)
+        known[key] = frame.factors(layout), None if frame.invalid is None else frame.invalid(layout)
+    factors, invalid = known[key]
+    if invalid is not None:
+        data = chunks.without(data, aligned(invalid, field.dims))
+    wanted = list({id(step): step for output in field.outputs for step in output.steps}.values())
+    places = {id(step): place for place, step in enumerate(wanted)}
+    fitted = {which: aligned(factor, field.dims) for which, factor in factors.items()}
+    one = np.ones((1,) * len(field.dims))
+    components = []
+    for output in field.outputs:
+        terms = []
+        for step in output.steps:
+            factor = one if output.direction is None else fitted[output.direction, step.axis.name]
+            terms.append((places[id(step)], factor))
+        components.append(chunks.Component(tuple(terms)))
+    return chunks.partials(
+        data, [step.partial for step in wanted], gaps=options.skipna, components=components
+    )
 
 
 def _run(data: Any, outputs: Sequence[Output], gaps: bool) -> Sequence[Any]:
@@ -303,22 +358,23 @@ def _run(data: Any, outputs: Sequence[Output], gaps: bool) -> Sequence[Any]:
 def _mixed(data: Any, output: Output, gaps: bool) -> Any:
     """Return a mixed partial; between its factors nothing is rounded to single precision."""
     final = blocks.result_dtype(data)
-    if isinstance(final, np.dtype):
-        between = np.result_type(final, np.float64)
-    else:
-        xp = data.__array_namespace__()
-        between = xp.result_type(final, xp.float64)
+    between = blocks.working_dtype(data, final)
     for step in output.steps:
         (data,) = chunks.partials(data, [step.partial], gaps=gaps, dtype=between)
-    return data.astype(final) if isinstance(final, np.dtype) else xp.astype(data, final)
+    return (
+        data.astype(final) if isinstance(final, np.dtype) else data.__array_namespace__().astype(data, final)
+    )
 
 
-def _warn_of_units(decided: Plan) -> None:
-    """Warn of every unit with which no unit of a result can be formed; quantities know theirs."""
+def _warn(decided: Plan) -> None:
+    """Warn of what limits accuracy, and of units with which none can be formed; quantities know theirs."""
+    for text in dict.fromkeys(f.frame.warning for f in decided.fields if f.frame is not None):
+        if text is not None:
+            warnings.warn(text, PrecisionWarning, stacklevel=3)
     found: list[str | None] = []
     for field in decided.fields:
         outputs = [output for output in field.outputs if output.unit is None]
         if outputs:
             found.append(field.units)
-        found += [step.axis.units for output in outputs for step in output.steps]
+        found += [step.axis.units for output in outputs if not output.direction for step in output.steps]
     units.warn_unusable(*(word for word in found if word is not None))

@@ -9,10 +9,12 @@ from typing import Any
 
 import xarray as xr
 
-from . import blocks, candidates, chunks, labels, quantities, schemes
+from . import blocks, candidates, chunks, labels, quantities
 from .axes import Axis, axis_from_coordinate, axis_from_spacing
 from .candidates import Grid, LeftOut, held, listed
 from .errors import CoordinateError, XgradError, suggestion
+from .geometry import Direction, Frame, Geometry, Site, partial
+from .geometry.auto import Auto
 from .options import (
     Dims,
     Options,
@@ -28,27 +30,30 @@ from .plans import Field, Output, Plan, Step
 _log = logging.getLogger("xgrad")
 
 
-def plan_compute(obj: Grid, dims: Dims, options: Options, n: int, names: Any) -> Plan:
+def plan_compute(
+    obj: Grid, dims: Dims, options: Options, n: int, names: Any, shape: Geometry | None = None
+) -> Plan:
     """Decide how each derivative of `compute` is made."""
     known = candidates.known_names(obj)
     wanted = None if dims is None else names_of(dims, known)
-    call = _Call(obj, options, derivative_order(n), output_names(names), wanted)
+    call = _Call(obj, options, _first_only(derivative_order(n), shape), output_names(names), wanted, shape)
     used = known if wanted is None else [*wanted, *(candidates.dim_of(obj, name) for name in wanted)]
     options.check_names(wanted, used, list(obj.dims))
     if isinstance(obj, xr.Dataset):
         return _plan_dataset(obj, call)
     candidates.check_data(obj.name, obj.variable)
     for key in wanted or ():
-        call.axis(key)
-    keys, left_out = (wanted, ()) if wanted is not None else call.usable(obj.name, obj.variable)
+        call.dim(key)
+    frame = call.frame(obj.name, obj.variable)
+    keys, left_out = call.keys(obj.name, obj.variable, frame)
     if not keys:
         reasons = listed(left_out) or "there are no dimensions"
         raise CoordinateError(
             f"no dimension of {candidates.called(obj.name)} has a usable coordinate: {reasons}"
         )
-    check_used(call.names, keys)
+    check_used(call.names, _names_of_keys(keys, frame))
     taken = {obj.name, *obj.coords, *obj.dims}
-    return Plan(options, (call.field(obj.name, obj.variable, keys, left_out, taken, alone=True),))
+    return Plan(options, (call.field(obj.name, obj.variable, keys, left_out, taken, frame, alone=True),))
 
 
 def plan_derivative(
@@ -75,7 +80,9 @@ def plan_derivative(
     return Plan(options, (_field(obj.name, obj.variable, (replace(output, steps=applied),)),))
 
 
-def plan_tree(tree: xr.DataTree, dims: Dims, options: Options, n: int, names: Any) -> dict[str, Plan]:
+def plan_tree(
+    tree: xr.DataTree, dims: Dims, options: Options, n: int, names: Any, shape: Geometry | None = None
+) -> dict[str, Plan]:
     """Decide how the derivatives in each node of a tree are made; for a node that lacks a name none are."""
     nodes = {path: node.to_dataset() for path, node in tree.subtree_with_keys}
     known = _union(map(candidates.known_names, nodes.values()))
@@ -85,14 +92,16 @@ def plan_tree(tree: xr.DataTree, dims: Dims, options: Options, n: int, names: An
             raise CoordinateError(
                 f"no dimension or coordinate {name!r} in the DataTree: {suggestion(name, known)}"
             )
-    n, names = derivative_order(n), output_names(names)
+    n, names = _first_only(derivative_order(n), shape), output_names(names)
     used = known
     if wanted is not None:
         used = _union([wanted, *([candidates.dim_of(ds, name) for name in wanted] for ds in nodes.values())])
     options.check_names(wanted, used, _union(ds.dims for ds in nodes.values()))
     check_used(names, used if wanted is None else wanted)
     plans = {
-        path: _plan_node(path, ds, options, n, names, wanted) for path, ds in nodes.items() if ds.data_vars
+        path: _plan_node(path, ds, options, n, names, wanted, shape)
+        for path, ds in nodes.items()
+        if ds.data_vars
     }
     if not any(plan.fields for plan in plans.values()):
         reasons = listed(merged(options, plans).left_out) or "it holds no data variables"
@@ -145,17 +154,88 @@ class _Call:
         n: int,
         names: Mapping[Hashable, Hashable],
         wanted: Sequence[Hashable] | None,
+        shape: Geometry | None = None,
     ) -> None:
-        self.options, self.n, self.names, self.wanted = options, n, names, wanted
-        self._obj, self._coords = obj, obj.coords.variables
+        self.options, self.n, self.names, self.wanted, self.shape = options, n, names, wanted, shape
+        self.obj, self._coords = obj, obj.coords.variables
         self._axes: dict[Hashable, Axis] = {}
-        self._steps: dict[tuple[Hashable, int, int], Step] = {}
+        self._steps: dict[tuple[Any, ...], Step] = {}
         self._useless: dict[Hashable, str | None] = {}
+        self._frames: dict[tuple[Any, ...], Frame | None] = {}
+
+    def dim(self, name: Hashable) -> Hashable:
+        """Return the dimension of what the call names, which need not have a coordinate in a geometry."""
+        if self.shape is not None and name in candidates.known_names(self.obj):
+            return candidates.dim_of(self.obj, name)
+        return self.axis(name).dim
+
+    def frame(self, name: Hashable | None, variable: xr.Variable) -> Frame | None:
+        """Bind the geometry to a variable."""
+        return None if self.shape is None else self.bound(self.shape, name, variable)
+
+    def bound(self, shape: Geometry, name: Hashable | None, variable: xr.Variable) -> Frame | None:
+        """Bind a geometry to a variable; variables on the same grid share it."""
+        mapping = variable.attrs.get("grid_mapping", variable.encoding.get("grid_mapping"))
+        key = (variable.dims, str(mapping))
+        if key not in self._frames:
+            obj = self.obj
+            array = obj if isinstance(obj, xr.DataArray) else obj[name]
+            asked = None if self.wanted is None else tuple(self.wanted)
+            frame = shape.bind(Site(array, obj, asked, self.options, self.axis))
+            if frame is not None:
+                self._check_frame(frame)
+            self._frames[key] = frame
+        return self._frames[key]
+
+    def _check_frame(self, frame: Frame) -> None:
+        """Refuse what a geometry cannot be asked for."""
+        for key, axis in frame.axes.items():
+            if key in self.options.spacing or axis.dim in self.options.spacing:
+                raise XgradError(
+                    f"spacing= has {axis.dim!r}, whose spacing the geometry knows; leave it out, or "
+                    "give cell "
+                    "sizes with xgrad.Metric"
+                )
+            candidates.check_points(axis, 1, self.options)
+        if self.wanted is None:
+            return
+        dims = {candidates.dim_of(self.obj, name) for name in self.wanted}
+        asked = [dim for dim in frame.dims if dim in dims]
+        if not asked:
+            raise XgradError(
+                f"geometry={self.shape.word if self.shape else None!r} is for {frame.dims!r}, but the "
+                f"derivatives are along {list(self.wanted)!r}; leave geometry out"
+            )
+        if dims & set(frame.together) and not dims >= set(frame.together):
+            raise XgradError(
+                f"geometry={self.shape.word if self.shape else None!r} needs all of "
+                f"{list(frame.together)!r}, as each of "
+                f"its directions depends on both; found {list(self.wanted)!r}"
+            )
+
+    def keys(
+        self, name: Hashable | None, variable: xr.Variable, frame: Frame | None
+    ) -> tuple[list[Hashable | Direction], LeftOut]:
+        """Return along what a variable is differentiated, and the dimensions that are left out."""
+        if frame is None:
+            return (list(self.wanted), ()) if self.wanted is not None else self.usable(name, variable)
+        plain, left_out = (self.wanted, ()) if self.wanted is not None else self.usable(name, variable)
+        found: list[Hashable | Direction] = []
+        order = plain if self.wanted is not None else variable.dims
+        for key in order:
+            dim = candidates.dim_of(self.obj, key)
+            if dim in frame.dims:
+                asked = frame.together if dim in frame.together else (dim,)
+                mine = [d for d in frame.directions if frame.axes[d.dim].dim in asked]
+                found += [direction for direction in mine if direction not in found]
+            elif key in plain:
+                found.append(key)
+        return found, tuple((dim, reason) for dim, reason in left_out if dim not in frame.dims)
 
     def axis(self, name: Hashable) -> Axis:
         """Decide what one coordinate is."""
         if name not in self._axes:
-            obj, options = self._obj, self.options
+            obj, options = self.obj, self.options
             periodic = options.period_of(name, candidates.dim_of(obj, name))
             unit = options.datetime_unit
             if name in options.spacing:
@@ -166,12 +246,14 @@ class _Call:
             self._axes[name] = axis
         return self._axes[name]
 
-    def usable(self, name: Hashable | None, variable: xr.Variable) -> tuple[list[Hashable], LeftOut]:
+    def usable(
+        self, name: Hashable | None, variable: xr.Variable
+    ) -> tuple[list[Hashable | Direction], LeftOut]:
         """Return the dimensions with a coordinate of use, and the others with the reason why not."""
         left_out = []
         for dim in variable.dims:
             if dim not in self._useless:
-                self._useless[dim] = candidates.useless(self._obj, dim, self.options)
+                self._useless[dim] = candidates.useless(self.obj, dim, self.options)
             reason = self._useless[dim]
             if reason is not None:
                 left_out.append((dim, reason))
@@ -184,37 +266,88 @@ class _Call:
         place = dims.index(axis.dim)
         if (name, n, place) not in self._steps:
             candidates.check_points(axis, n, self.options)
-            partial = chunks.Partial(place, _scheme(axis, n, self.options), axis.descending, axis.duplicate)
-            self._steps[name, n, place] = Step(axis, partial, n)
+            self._steps[name, n, place] = Step(axis, partial(axis, dims, n, self.options), n)
         return self._steps[name, n, place]
+
+    def steps(self, dims: tuple[Hashable, ...], direction: Direction, frame: Frame) -> list[Step]:
+        """Return the derivatives that make up one in a direction; directions share them."""
+        found = []
+        for key in direction.along:
+            known = (id(frame), key, dims)
+            if known not in self._steps:
+                self._steps[known] = Step(frame.axes[key], frame.partial(dims, key, self.options), 1)
+            found.append(self._steps[known])
+        return found
 
     def field(
         self,
         name: Hashable | None,
         variable: xr.Variable,
-        keys: Sequence[Hashable],
+        keys: Sequence[Hashable | Direction],
         left_out: LeftOut,
         taken: set[Hashable | None],
+        frame: Frame | None = None,
         *,
         alone: bool,
     ) -> Field:
         """Plan the derivatives of one variable, and add their names to those that are taken."""
         outputs = []
         for key in keys:
+            asked, ending = (key.dim, key.key) if isinstance(key, Direction) else (key, key)
             try:
-                step = self.step(variable.dims, key, self.n)
+                if isinstance(key, Direction) and frame is not None:
+                    steps = self.steps(variable.dims, key, frame)
+                else:
+                    steps = [self.step(variable.dims, asked, self.n)]
             except CoordinateError as error:
                 if self.wanted is not None:
                     raise
                 raise CoordinateError(
                     f"{error}; or name the dimensions that are wanted, dims=[...]"
                 ) from error
-            output = self.names.get(key, labels.default_name(name, [(key, self.n)]))
-            remedy = f"choose another with names={{{key!r}: '...'}}"
+            output = self._name(asked, frame) or labels.default_name(name, [(ending, self.n)])
+            remedy = f"choose another with names={{{asked!r}: '...'}}"
             check_free(output, taken, remedy + ("" if alone else ", one variable a call"))
             taken.add(output)
-            outputs.append(self.output(output, name, variable, [step]))
-        return _field(name, variable, tuple(outputs), left_out)
+            if isinstance(key, Direction) and frame is not None:
+                outputs.append(self.directed(output, name, variable, steps, key, frame))
+            else:
+                outputs.append(self.output(output, name, variable, steps))
+        return _field(name, variable, tuple(outputs), left_out, frame)
+
+    def _name(self, key: Hashable, frame: Frame | None) -> Hashable | None:
+        """Return the name that the user gives to an output, by its coordinate or by its dimension."""
+        if frame is not None and key in frame.axes:
+            return self.names.get(key, self.names.get(frame.axes[key].dim))
+        return self.names.get(key)
+
+    def directed(
+        self,
+        name: Hashable,
+        field: Hashable | None,
+        variable: xr.Variable,
+        steps: Sequence[Step],
+        direction: Direction,
+        frame: Frame,
+    ) -> Output:
+        """Describe a derivative of a variable in a direction."""
+        along = labels.Along(direction.key, 1, direction.units, False, {})
+        comment = f"{_comment(steps, self.options)}; {direction.word} {', '.join(frame.notes)}"
+        attrs = labels.derivative_attrs(
+            variable.attrs,
+            [along],
+            field=field,
+            units=_units_of(variable),
+            comment=comment,
+            word=direction.word,
+            standard=direction.earthly,
+        )
+        data = held(variable)
+        if not quantities.is_quantity(data):
+            return Output(name, attrs, tuple(steps), direction=direction.key)
+        unit = quantities.derived_unit(data, [(direction.key, direction.units, 1)])
+        kept = {key: value for key, value in attrs.items() if key != "units"}
+        return Output(name, kept, tuple(steps), unit, direction.key)
 
     def output(
         self, name: Hashable, field: Hashable | None, variable: xr.Variable, steps: Sequence[Step]
@@ -243,32 +376,44 @@ def _plan_dataset(obj: xr.Dataset, call: _Call) -> Plan:
         reasons = listed(plan.left_out) or "it has no data variables"
         raise XgradError(f"no variable of the Dataset can be differentiated{_along(call.wanted)}: {reasons}")
     outputs = [output for item in plan.fields for output in item.outputs]
-    check_used(call.names, _union([step.axis.name for step in output.steps] for output in outputs))
+    used = _union(_names_of_step(step) for output in outputs for step in output.steps)
+    check_used(call.names, used)
     return plan
 
 
 def _plan_variables(obj: xr.Dataset, call: _Call) -> Plan:
     """Plan every numeric variable that has all dims; list the others."""
-    needed = [call.axis(name).dim for name in call.wanted or ()]
+    needed = [call.dim(name) for name in call.wanted or ()]
     described = candidates.describing(obj)
-    chosen: list[tuple[Hashable, xr.Variable, Sequence[Hashable], LeftOut]] = []
+    chosen: list[tuple[Hashable, xr.Variable, Sequence[Hashable | Direction], LeftOut, Frame | None]] = []
     left_out: list[tuple[Hashable, str]] = []
     for name, variable in _named(obj):
-        keys: Sequence[Hashable] = call.wanted or ()
+        keys: Sequence[Hashable | Direction] = ()
         dims_left: LeftOut = ()
+        frame: Frame | None = None
         reason = candidates.unsuited(name, variable, described, needed)
-        if reason is None and call.wanted is None:
-            keys, dims_left = call.usable(name, variable)
+        if reason is None and call.shape is not None:
+            try:
+                frame = call.frame(name, variable)
+            except XgradError as error:
+                if call.wanted is not None:
+                    raise
+                reason = str(error)
+        if reason is None:
+            keys, dims_left = call.keys(name, variable, frame)
             if not keys:
                 reason = f"no dimension of it has a usable coordinate: {listed(dims_left) or 'it has none'}"
         if reason is None:
             candidates.check_data(name, variable)
-            chosen.append((name, variable, keys, dims_left))
+            chosen.append((name, variable, keys, dims_left, frame))
         else:
             _log.info("%s is left out: %s", labels.plain(name), reason)
             left_out.append((name, reason))
     taken: set[Hashable | None] = {*obj.variables, *obj.dims}
-    fields = [call.field(*each, taken, alone=len(chosen) == 1) for each in chosen]
+    fields = [
+        call.field(name, variable, keys, dims_left, taken, frame, alone=len(chosen) == 1)
+        for name, variable, keys, dims_left, frame in chosen
+    ]
     return Plan(call.options, tuple(fields), tuple(left_out))
 
 
@@ -279,6 +424,7 @@ def _plan_node(
     n: int,
     names: Mapping[Hashable, Hashable],
     wanted: Sequence[Hashable] | None,
+    shape: Geometry | None,
 ) -> Plan:
     """Plan the variables of a tree's node; a node that lacks a name is left out."""
     known = candidates.known_names(ds)
@@ -290,7 +436,7 @@ def _plan_node(
         return Plan(options, (), tuple((name, reason) for name in ds.data_vars))
     own = {key: name for key, name in names.items() if key in known}
     try:
-        return _plan_variables(ds, _Call(ds, options, n, own, wanted))
+        return _plan_variables(ds, _Call(ds, options, n, own, wanted, shape))
     except XgradError as error:
         raise type(error)(f"node {path!r}: {error}") from error
 
@@ -313,7 +459,19 @@ def _surveyed(name: Hashable | None, variable: xr.Variable, call: _Call) -> Fiel
             outputs.append(call.output(labels.default_name(name, [(dim, 1)]), name, variable, [step]))
         except Exception as error:
             reasons.append((dim, _reason(error)))
-    return _field(name, variable, tuple(outputs), tuple(reasons))
+    field = _field(name, variable, tuple(outputs), tuple(reasons))
+    return replace(field, notes=_of_earth(name, variable, call))
+
+
+def _of_earth(name: Hashable | None, variable: xr.Variable, call: _Call) -> tuple[str, ...]:
+    """Say which geometry the metadata of a variable ask for, if any."""
+    try:
+        frame = call.bound(Auto(), name, variable)
+    except Exception as error:
+        return (_reason(error),)
+    return (
+        () if frame is None else tuple(f"geometry='auto': {note}" for note in (*frame.notes, *frame.reasons))
+    )
 
 
 def _reason(error: Exception) -> str:
@@ -321,24 +479,37 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, XgradError) else f"{type(error).__name__}: {error}"
 
 
-def _scheme(axis: Axis, n: int, options: Options) -> schemes.Scheme:
-    """Make the stencils of an axis."""
-    try:
-        return schemes.scheme(
-            axis.points,
-            step=axis.step,
-            boundary=axis.boundary,
-            scale=axis.scale,
-            n=n,
-            order=options.order,
-            edge_order=options.at_edges,
+def _first_only(n: int, shape: Geometry | None) -> int:
+    """Refuse higher derivatives in a geometry."""
+    if n > 1 and shape is not None:
+        raise XgradError(
+            f"n={n} with geometry={shape.word!r}: only first derivatives have a direction; n=1 works"
         )
-    except CoordinateError as error:
-        raise CoordinateError(f"coordinate {axis.name!r}: {error}; rescale or thin it out") from None
+    return n
+
+
+def _names_of_keys(keys: Sequence[Hashable | Direction], frame: Frame | None) -> list[Hashable]:
+    """Return what `names` may have as keys."""
+    found: list[Hashable] = []
+    for key in keys:
+        if isinstance(key, Direction):
+            found += [key.dim, *([frame.axes[key.dim].dim] if frame and key.dim in frame.axes else [])]
+        else:
+            found.append(key)
+    return found
+
+
+def _names_of_step(step: Step) -> list[Hashable]:
+    """Return what `names` may have as keys."""
+    return [step.axis.name, step.axis.dim]
 
 
 def _field(
-    name: Hashable | None, variable: xr.Variable, outputs: tuple[Output, ...], left_out: LeftOut = ()
+    name: Hashable | None,
+    variable: xr.Variable,
+    outputs: tuple[Output, ...],
+    left_out: LeftOut = (),
+    frame: Frame | None = None,
 ) -> Field:
     """Describe a variable."""
     data = quantities.strip(held(variable))
@@ -352,6 +523,8 @@ def _field(
         result_dtype=blocks.result_dtype(data),
         outputs=outputs,
         left_out=left_out,
+        frame=frame,
+        notes=() if frame is None else (*frame.notes, *frame.reasons),
     )
 
 

@@ -7,8 +7,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
-from . import chunks, display, labels, schemes
+from . import display, halos, labels, schemes
 from .axes import Axis
+from .geometry import Frame
 from .options import Options
 
 
@@ -17,7 +18,7 @@ class Step:
     """One derivative along one axis: the coordinate, the stencils, and the order of the derivative."""
 
     axis: Axis
-    partial: chunks.Partial
+    partial: halos.Partial
     n: int
 
 
@@ -32,15 +33,19 @@ class Output:
     attrs : dict
         Its attributes.
     steps : tuple of Step
-        One step, or those of a mixed partial in the order in which they are applied.
+        One step, or those of a mixed partial in the order in which they are applied, or those whose sum is
+        the derivative in a direction.
     unit : object
         Of a quantity's derivative: its unit, of the quantity's own registry. None for data without.
+    direction : str or None
+        The direction of a geometry's frame, None for a derivative along coordinates.
     """
 
     name: Hashable
     attrs: dict[Any, Any]
     steps: tuple[Step, ...]
     unit: Any = None
+    direction: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +66,10 @@ class Field:
         The derivatives.
     left_out : tuple of (dimension, reason)
         Dimensions along which there will be none, if none were named.
+    frame : Frame or None
+        The geometry at work on it.
+    notes : tuple of str
+        What else deserves to be said.
     """
 
     name: Hashable | None
@@ -72,6 +81,8 @@ class Field:
     result_dtype: Any
     outputs: tuple[Output, ...]
     left_out: tuple[tuple[Hashable, str], ...] = ()
+    frame: Frame | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +116,7 @@ def _tables(plan: Plan) -> list[display.Table]:
         display.Table(
             title=_title(item),
             rows=[_row(output, step, plan.options) for output in item.outputs for step in output.steps],
-            notes=[*_notes(item), *(f"{dim}: {reason}" for dim, reason in item.left_out)],
+            notes=[*_notes(item), *item.notes, *(f"{dim}: {reason}" for dim, reason in item.left_out)],
         )
         for item in plan.fields
     ]
@@ -139,9 +150,14 @@ def _row(output: Output, step: Step, options: Options) -> dict[str, str]:
         "order": _order(axis, options),
         "stencil": f"{inside} points" + ("" if axis.ring else f", {edge} at ends"),
         "halo": str(max(middle - first, stop - middle - 1)),
-        "boundary": "ring" if axis.ring else "open",
+        "boundary": "ring" if axis.ring else "pole" if _crosses(axis) else "open",
         "notes": "; ".join(axis.notes),
     }
+
+
+def _crosses(axis: Axis) -> bool:
+    """Whether stencils go on beyond a pole."""
+    return any(isinstance(end, schemes.Mirror) for end in axis.boundary)
 
 
 def _order(axis: Axis, options: Options) -> str:

@@ -38,7 +38,14 @@ class Wrap:
     period: float
 
 
-Boundary = Open | Wrap
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """The axis crosses a pole `gap` behind its last point, and comes back along another meridian."""
+
+    gap: float
+
+
+Boundary = Open | Wrap | Mirror
 
 
 class Line(NamedTuple):
@@ -52,8 +59,8 @@ class Line(NamedTuple):
         Rows of the line; on a ring, its points without a duplicate.
     step : float or None
         Spacing of a uniform line.
-    period : float or None
-        Length of a ring, in the unit of the positions.
+    low, high : Boundary
+        What lies beyond the two ends; lengths in the unit of the positions.
     scale : float
         Units of the positions in one unit of the result.
     """
@@ -63,8 +70,14 @@ class Line(NamedTuple):
     edge_order: int
     size: int
     step: float | None
-    period: float | None
+    low: Boundary
+    high: Boundary
     scale: float
+
+    @property
+    def period(self) -> float:
+        """Length of a ring, 0 for any other line."""
+        return self.low.period if isinstance(self.low, Wrap) else 0.0
 
     @property
     def half(self) -> int:
@@ -81,10 +94,25 @@ class Line(NamedTuple):
         """Points to each side that can change a result where values are missing."""
         return max(self.half, self.edge - 1)
 
+    def inside(self, low: int, high: int) -> tuple[int, int]:
+        """Keep of rows `low` to `high - 1` those that there are: beyond open ends there are none."""
+        if isinstance(self.low, Open):
+            low = max(low, 0)
+        return low, min(high, self.size) if isinstance(self.high, Open) else high
+
+    def home(self, row: int) -> int:
+        """Find the row of the line that stands for a row beyond its ends."""
+        if row < 0 and isinstance(self.low, Mirror):
+            return -row - (self.low.gap > 0.0)
+        if row >= self.size and isinstance(self.high, Mirror):
+            return 2 * (self.size - 1) + (self.high.gap > 0.0) - row
+        return row % self.size
+
     def spans(self, first: int, stop: int) -> list[tuple[int, int, int, int]]:
         """Cut rows into spans of one stencil shape: first row, last row + 1, first tap, number of taps."""
         half, edge, size = self.half, self.edge, self.size
-        low, high = (first, stop) if self.period is not None else (min(half, size), max(half, size - half))
+        low = min(half, size) if isinstance(self.low, Open) else first
+        high = max(half, size - half) if isinstance(self.high, Open) else stop
         spans = []
         for row in (*range(first, min(stop, low)), *range(max(first, high), stop)):
             start = min(max(row - (edge - 1) // 2, 0), size - edge) - row
@@ -164,8 +192,7 @@ class Scheme:
         """Rows that the results of rows `first` to `stop - 1` read, as (first, stop); a ring counts on."""
         line, low, high = self.line, first, stop
         if gaps:
-            low, high = first - line.reach, stop + line.reach
-            return (low, high) if line.period is not None else (max(low, 0), min(high, line.size))
+            return line.inside(first - line.reach, stop + line.reach)
         for a, b, start, taps in line.spans(first, stop):
             low, high = min(low, a + start), max(high, b - 1 + start + taps)
         return low, high
@@ -175,7 +202,7 @@ class Scheme:
         points = self.points
         if points is not None:
             inside = low >= 0 and high <= self.size
-            points = points[:, low:high] if inside else points[:, np.arange(low, high) % self.size]
+            points = points[:, low:high] if inside else _beyond(self.line, points, low, high)
         return Part(self.line, first, stop, low, high, points)
 
     def rows(self, first: int, stop: int, low: int, high: int) -> Rows:
@@ -190,6 +217,21 @@ class Scheme:
                 yield first, stencil
 
 
+def _beyond(line: Line, points: Floats, low: int, high: int) -> Floats:
+    """Positions of rows `low` to `high - 1`, mirrored beyond a pole; on a ring those of the first turn."""
+    rows = np.arange(low, high)
+    homes = rows % line.size
+    for beyond in (rows < 0, rows >= line.size):
+        homes[beyond] = [line.home(int(row)) for row in rows[beyond]]
+    found = points[:, homes]
+    for end, where, place in ((line.low, rows < 0, 0), (line.high, rows >= line.size, -1)):
+        if isinstance(end, Mirror) and where.any():
+            last = points[:, place, np.newaxis]
+            twice = np.array([[2.0 * end.gap if place else -2.0 * end.gap], [0.0]])
+            found[:, where] = last + (twice + (last - found[:, where]))
+    return found
+
+
 def interior_width(n: int, order: int, uniform: bool) -> int:
     """Points of the centred stencil: symmetric stencils gain an order for free on uniform lines."""
     if uniform or n == 1:
@@ -202,9 +244,14 @@ def edge_width(n: int, edge_order: int) -> int:
     return edge_order + n
 
 
-def points_needed(n: int, order: int, edge_order: int, uniform: bool, ring: bool) -> int:
+def points_needed(
+    n: int, order: int, edge_order: int, uniform: bool, boundary: tuple[Boundary, Boundary]
+) -> int:
     """Fewest points of a line with which the scheme works."""
-    return interior_width(n, order, uniform) if ring else edge_width(n, edge_order)
+    needed = [edge_width(n, edge_order)] if any(not isinstance(end, Wrap) for end in boundary) else []
+    if any(not isinstance(end, Open) for end in boundary):
+        needed.append(interior_width(n, order, uniform))
+    return max(needed)
 
 
 def scheme(
@@ -245,21 +292,28 @@ def scheme(
         If a weight is not finite.
     """
     edge_order = order if edge_order is None else edge_order
-    size, period = points.shape[1], boundary[0].period if isinstance(boundary[0], Wrap) else None
-    needed = points_needed(n, order, edge_order, step is not None, period is not None)
+    size = points.shape[1]
+    needed = points_needed(n, order, edge_order, step is not None, boundary)
     if size < needed:
         raise XgradError(f"a stencil of {needed} points was asked for on a line of {size}")
     if step is None:
         # In units of about one step, an exact power of two: products of offsets stay within float64.
         _, exponent = np.frexp(((points[0, -1] - points[0, 0]) + (points[1, -1] - points[1, 0])) / (size - 1))
         points, scale = np.ldexp(points, -exponent), float(np.ldexp(scale, -exponent))
-        period = None if period is None else float(np.ldexp(period, -exponent))
-    made = Scheme(Line(n, order, edge_order, size, step, period, scale), points if step is None else None)
+        boundary = (_rescaled(boundary[0], -exponent), _rescaled(boundary[1], -exponent))
+    made = Scheme(Line(n, order, edge_order, size, step, *boundary, scale), points if step is None else None)
     at_once = _ROWS_AT_ONCE if step is None else size
     for first in range(0, size, at_once):
         stop = min(first + at_once, size)
         made.rows(first, stop, *made.reads(first, stop, gaps=False))  # raises where they cannot be made
     return made
+
+
+def _rescaled(end: Boundary, exponent: int) -> Boundary:
+    """Multiply the length in a boundary by a power of two."""
+    if isinstance(end, Wrap):
+        return Wrap(float(np.ldexp(end.period, exponent)))
+    return Mirror(float(np.ldexp(end.gap, exponent))) if isinstance(end, Mirror) else end
 
 
 @lru_cache(maxsize=128)
@@ -325,14 +379,14 @@ def _even_gaps(line: Line) -> Gaps:
             column = np.zeros((line.edge, 1))
             column[:width] = _even(line.n, width, below, line.step, line.scale)
             columns.append(column)
-    return Gaps(line.n, line.half, line.edge, np.stack(columns), None, line.period or 0.0, 1.0)
+    return Gaps(line.n, line.half, line.edge, np.stack(columns), None, line.period, 1.0)
 
 
 def _gaps(line: Line, low: int, points: Floats) -> Gaps:
-    """Make the gap rule of a part of any other line: its positions, beyond the seam of a ring a turn on."""
-    turns = np.arange(low, low + points.shape[1]) // line.size
+    """Make the gap rule of a part of any other line; beyond the seam of a ring positions are a turn on."""
+    turns = np.arange(low, low + points.shape[1]) // line.size if line.period else np.zeros(points.shape[1])
     places = np.stack([*points, turns])
-    return Gaps(line.n, line.half, line.edge, None, places, line.period or 0.0, _power(line.scale, line.n))
+    return Gaps(line.n, line.half, line.edge, None, places, line.period, _power(line.scale, line.n))
 
 
 def _weights(gaps: Gaps, first: int, stop: int, start: int, taps: int) -> Floats:

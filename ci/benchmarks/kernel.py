@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xgrad import blocks, chunks
+from xgrad import blocks, halos
 from xgrad.schemes import scheme
 
 from .contest import Case, Contest, disagreements, timed
@@ -26,10 +26,10 @@ def _kernel(f: xr.DataArray, outs: Sequence[NDArray[Any]], *, order: int, gaps: 
         steps = np.diff(points)
         step = float(steps[0]) if (steps == steps[0]).all() else None
         made = scheme(np.stack([points, np.zeros_like(points)]), step=step, order=order)
-        (link,) = chunks._links(chunks.Partial(axis, made), (points.size,), gaps)
+        (link,) = halos.links(halos.Partial(axis, made), (points.size,), gaps)
         sections.append(link.section())
-    halos = [((), ())] * f.ndim
-    return partial(blocks.run, f.values, sections, halos, dtype=f.dtype, gaps=gaps, outs=outs)
+    around = [((), ())] * f.ndim
+    return partial(blocks.run, f.values, sections, around, dtype=f.dtype, gaps=gaps, outs=outs)
 
 
 def _contest(size: str, folder: Path, *, name: str, order: int) -> Contest:

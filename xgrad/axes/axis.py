@@ -34,8 +34,8 @@ class Axis:
         Whether the stored coordinate descends.
     boundary : tuple of Boundary
         What lies beyond the low and the high end of the ascending axis.
-    duplicate : bool
-        A ring stored with its first point (ascending) repeated one period on; `points` leaves that one out.
+    overlap : int
+        How many points a ring repeats at its end (ascending), one period on; `points` leaves them out.
     units : str or None
         The unit in which the derivative is expressed, None where it is unknown.
     time : bool
@@ -51,7 +51,7 @@ class Axis:
     scale: float
     descending: bool
     boundary: tuple[Boundary, Boundary]
-    duplicate: bool
+    overlap: int
     units: str | None
     time: bool
     notes: tuple[str, ...]
@@ -66,7 +66,7 @@ class Axis:
     @property
     def size(self) -> int:
         """Number of points as stored."""
-        return int(self.points.shape[1]) + self.duplicate
+        return int(self.points.shape[1]) + self.overlap
 
     @property
     def ring(self) -> bool:

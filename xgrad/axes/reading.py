@@ -263,7 +263,7 @@ def _decided(
         scale=unit[1] if decoded else 1.0,
         descending=ordered.descending,
         boundary=(end, end),
-        duplicate=ring.duplicate,
+        overlap=int(ring.duplicate),
         units=unit[0] if decoded else since or units,
         time=decoded or since is not None,
         notes=ordered.notes + ring.notes + snapped,

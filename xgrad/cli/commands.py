@@ -16,7 +16,7 @@ import xarray as xr
 
 import xgrad
 from xgrad import errors, storage
-from xgrad.cli.options import Names, Pairs, Periodic, talk
+from xgrad.cli.options import Geometry, Names, Pairs, Periodic, talk
 from xgrad.cli.process import Call, invoke
 from xgrad.labels import plain
 from xgrad.plot import panels
@@ -54,6 +54,9 @@ def command() -> None:
 @click.option("--edge-order", type=int, help="Order at the ends of an axis; as --order if not given.")
 @click.option("--skipna/--no-skipna", default=True, help="Make do with the valid points near missing ones.")
 @click.option("--periodic", type=Periodic(), metavar=Periodic.name, default="auto", help="Which are rings.")
+@click.option(
+    "--geometry", type=Geometry(), help="Eastward and northward, per metre: auto, sphere, projected, ..."
+)
 @click.option("--spacing", type=Pairs(float, "step"), help="Steps that replace or stand in for coordinates.")
 @click.option("--datetime-unit", default="s", help="Time derivatives are per this: s, m, h, D, W, ms, ...")
 @click.option("--names", type=Pairs(str, "name"), help="Names of results, by dimension.")
@@ -118,11 +121,12 @@ def _selected(ds: xr.Dataset, variables: list[str] | None) -> xr.Dataset:
 
 @command.command("info")
 @click.argument("source", metavar="IN", type=PATH)
+@click.option("--geometry", type=Geometry(), help="Show what this geometry makes of it: auto, sphere, ...")
 @talk
-def _info(source: Path) -> None:
+def _info(source: Path, geometry: Any) -> None:
     """Say what can be differentiated in a netCDF file, and how."""
     with storage.open(source) as ds:
-        click.echo(repr(ds.grad))
+        click.echo(repr(ds.grad if geometry is None else ds.grad.plan(geometry=geometry)))
 
 
 @command.command("demo")

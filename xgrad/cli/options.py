@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import click
 
 from xgrad.cli.process import Call
+from xgrad.geometry import GEOMETRIES, Metric, TerrainFollowing
 
 
 class Names(click.ParamType):
@@ -57,6 +59,49 @@ class Periodic(click.ParamType):
             return words[value]
         kind = Pairs(float, "period") if ":" in value else Names()
         return kind.convert(value, param, ctx)
+
+
+class Geometry(click.ParamType):
+    """A geometry by name, with its arguments: ``sphere:radius=6371229``."""
+
+    name = "name[:key=value,...]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Take the text apart."""
+        name, _, text = value.partition(":")
+        known: dict[str, Any] = {"metric": Metric, "terrain-following": TerrainFollowing, **GEOMETRIES}
+        if name not in known:
+            self.fail(f"{name!r} in {value!r} is none of {', '.join(known)}", param, ctx)
+        takes = [field.name for field in dataclasses.fields(known[name])]
+        arguments: dict[str, Any] = {}
+        for pair in text.split(",") if text else ():
+            key, _, word = pair.partition("=")
+            if not word or key not in takes or key in arguments:
+                said = (
+                    f"key=value with each key once, of {', '.join(takes)}"
+                    if takes
+                    else "allowed: it takes nothing"
+                )
+                self.fail(f"{pair!r} in {value!r} is not {said}", param, ctx)
+            arguments[key] = _argument(name, key, word)
+        return known[name](**arguments)
+
+
+def _argument(name: str, key: str, word: str) -> Any:
+    """Read one argument: a number, a pair dim/size of cell sizes, or a name."""
+    if name == "metric":
+        dim, _, size = word.rpartition("/")
+        return dim, _number(size)
+    return _number(word) if key in ("radius", "a", "f") else word
+
+
+def _number(word: str) -> Any:
+    """Return a number, also one like 1/298.257223563; else the word."""
+    above, slash, below = word.partition("/")
+    try:
+        return float(above) / float(below) if slash else float(word)
+    except (ValueError, ZeroDivisionError):
+        return word
 
 
 def talk(function: Callable[..., None]) -> Callable[..., None]:

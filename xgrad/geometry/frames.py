@@ -1,0 +1,188 @@
+"""A geometry at work on one variable: its axes, its directions, the factors of each derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from .. import halos, schemes
+from ..axes import Axis
+from ..errors import CoordinateError
+from ..options import Options
+
+Factors = Mapping[tuple[str, Hashable], xr.Variable]
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """A direction in which a geometry gives derivatives.
+
+    Attributes
+    ----------
+    key : str
+        "x", "y" or "z": it ends the names of results.
+    dim : Hashable
+        The coordinate or dimension that asks for it.
+    along : tuple of Hashable
+        Those along which the field is differentiated for it.
+    word : str
+        "eastward", "northward", or other words for the long name; "" where the coordinate says it.
+    units : str or None
+        The unit of a step in this direction.
+    earthly : bool
+        Whether CF has standard names for it.
+    """
+
+    key: str
+    dim: Hashable
+    along: tuple[Hashable, ...]
+    word: str
+    units: str | None = "m"
+    earthly: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crossing:
+    """Full circles of longitude: where stencils in latitude cross a pole, and rows that lie on one.
+
+    Attributes
+    ----------
+    lon, lat : Hashable
+        The coordinates.
+    south, north : bool
+        Whether the first and the last latitude (ascending) is a pole.
+    longitudes : ndarray or None
+        In radians from west to east where no column is a quarter of the circle away, see `halos.Poles`.
+    """
+
+    lon: Hashable
+    lat: Hashable
+    south: bool
+    north: bool
+    longitudes: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """What factors must fit: the chunks of the data by dimension (None: in memory), and the options."""
+
+    chunks: Mapping[Hashable, tuple[int, ...]] | None
+    options: Options
+
+    def chunks_of(self, dims: Sequence[Hashable]) -> list[tuple[int, ...]] | None:
+        """Return the chunks along some dimensions."""
+        return None if self.chunks is None else [self.chunks[dim] for dim in dims]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """A geometry bound to a variable.
+
+    Attributes
+    ----------
+    axes : dict
+        By coordinate or dimension: the axis along which the field is differentiated.
+    directions : tuple of Direction
+        What it gives.
+    factors : callable
+        Layout -> by direction and coordinate, what the derivative is multiplied with; made when data are
+        differentiated, as nothing but 1-D coordinates is read before.
+    notes : tuple of str
+        The method, for the plan and the comment.
+    reasons : tuple of str
+        Why this geometry and no other, for the plan.
+    together : tuple of Hashable
+        Dimensions that must be asked for at once, as each direction depends on all of them.
+    crossing : Crossing or None
+        Of grids around the earth.
+    invalid : callable or None
+        Layout -> where the grid has no coordinates: fields are missing there; None where it always has.
+    warning : str or None
+        What limits the accuracy.
+    """
+
+    axes: Mapping[Hashable, Axis]
+    directions: tuple[Direction, ...]
+    factors: Callable[[Layout], Factors]
+    notes: tuple[str, ...]
+    together: tuple[Hashable, ...] = ()
+    crossing: Crossing | None = None
+    invalid: Callable[[Layout], xr.Variable | None] | None = None
+    warning: str | None = None
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def dims(self) -> list[Hashable]:
+        """The dimensions along which it differentiates."""
+        return list(dict.fromkeys(axis.dim for axis in self.axes.values()))
+
+    def partial(self, dims: Sequence[Hashable], key: Hashable, options: Options) -> halos.Partial:
+        """Return the first derivative along one of its axes, of an array with some dimensions."""
+        made, around = partial(self.axes[key], dims, 1, options), self.crossing
+        if around is None or self.axes[around.lon].dim not in dims or key not in (around.lon, around.lat):
+            return made
+        lon, lat = self.axes[around.lon], self.axes[around.lat]
+        circle = halos.Circle(dims.index(lon.dim), lon.points.shape[1], lon.descending, lon.overlap)
+        if lat.dim not in dims:
+            return made
+        meridian = _with_circle(partial(lat, dims, 1, options), circle)
+        if key == around.lat:
+            crosses = any(isinstance(end, schemes.Mirror) for end in lat.boundary)
+            return meridian if crosses else made
+        if not (around.south or around.north):
+            return made
+        poles = halos.Poles(meridian, around.south, around.north, around.longitudes)
+        return halos.Partial(made.axis, made.scheme, made.descending, made.overlap, poles=poles)
+
+
+def _with_circle(meridian: halos.Partial, circle: halos.Circle) -> halos.Partial:
+    """Let stencils go on beyond poles."""
+    return halos.Partial(meridian.axis, meridian.scheme, meridian.descending, circle=circle)
+
+
+def partial(axis: Axis, dims: Sequence[Hashable], n: int, options: Options) -> halos.Partial:
+    """Make the derivative along an axis, of an array with some dimensions."""
+    try:
+        scheme = schemes.scheme(
+            axis.points,
+            step=axis.step,
+            boundary=axis.boundary,
+            scale=axis.scale,
+            n=n,
+            order=options.order,
+            edge_order=options.at_edges,
+        )
+    except CoordinateError as error:
+        raise CoordinateError(f"coordinate {axis.name!r}: {error}; rescale or thin it out") from None
+    return halos.Partial(list(dims).index(axis.dim), scheme, axis.descending, axis.overlap)
+
+
+def aligned(variable: xr.Variable, dims: Sequence[Hashable]) -> Any:
+    """Return a variable's array with all of some dimensions in their order, of size 1 where it has none."""
+    ordered = variable.transpose(*[dim for dim in dims if dim in variable.dims])
+    index: Any = tuple(slice(None) if dim in variable.dims else np.newaxis for dim in dims)
+    return ordered._data[index]
+
+
+def index_axis(dim: Hashable, size: int, *, ring: bool = False, overlap: int = 0) -> Axis:
+    """Make the axis of the index: positions 0, 1, 2, ..."""
+    count = size - overlap
+    end: schemes.Boundary = schemes.Wrap(float(count)) if ring else schemes.Open()
+    return Axis(
+        name=dim,
+        dim=dim,
+        points=np.stack([np.arange(count, dtype=np.float64), np.zeros(count)]),
+        step=1.0,
+        scale=1.0,
+        descending=False,
+        boundary=(end, end),
+        overlap=overlap,
+        units=None,
+        time=False,
+        notes=("index",) + ((f"ring, {overlap} columns repeated" if overlap else "ring",) if ring else ()),
+    )

@@ -1,0 +1,126 @@
+"""Cell sizes that a model gives with its grid: they win over longitudes and latitudes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import xarray as xr
+
+from .. import cf, chunks
+from ..errors import CoordinateError, XgradError
+from .frames import Direction, Factors, Frame, Layout, index_axis
+from .sites import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """
+    A model's own cell sizes: derivatives along the lines of the grid, per metre.
+
+    Parameters
+    ----------
+    dx, dy : tuple of (hashable, size), optional
+        A dimension, and the size of its cells at the points of the data: a name, a DataArray, or a number of
+        metres. ``Metric(dx=("x", "e1t"), dy=("y", "e2t"))`` for NEMO, ``("xi_rho", 1 / ds.pm)`` for ROMS,
+        ``("west_east", ds.DX / ds.MAPFAC_M)`` for WRF.
+
+    Notes
+    -----
+    ``df/dx = f_i / dx`` with the derivative f_i along the index. Its order is that of the stencil where dx is
+    the derivative of the distance along the grid line, as scale factors are. The directions are those of the
+    grid, not east and north.
+    """
+
+    dx: tuple[Hashable, Any] | None = None
+    dy: tuple[Hashable, Any] | None = None
+    default_order: ClassVar[int] = 2
+    word: ClassVar[str] = "metric"
+
+    def __post_init__(self) -> None:
+        given = [("dx", self.dx), ("dy", self.dy)]
+        if self.dx is None and self.dy is None:
+            raise XgradError("Metric needs dx= or dy=: a dimension and its cell sizes, as in dx=('x', 'e1t')")
+        for what, pair in given:
+            if pair is not None and (not isinstance(pair, tuple) or len(pair) != 2):
+                raise XgradError(
+                    f"Metric({what}={pair!r}): give a dimension and its cell sizes, as ('x', 'e1t')"
+                )
+        if self.dx is not None and self.dy is not None and self.dx[0] == self.dy[0]:
+            raise XgradError(f"Metric: dx and dy both lie along {self.dx[0]!r}")
+
+    def bind(self, site: Site) -> Frame:
+        """Bind it to a variable."""
+        axes, directions, sizes, notes = {}, [], {}, []
+        for key, pair in (("x", self.dx), ("y", self.dy)):
+            if pair is None:
+                continue
+            dim, given = pair
+            if dim not in site.dims:
+                raise CoordinateError(
+                    f"Metric(d{key}=({dim!r}, ...)): {site.array.name!r} has no dimension {dim!r}, but "
+                    f"{site.dims!r}"
+                )
+            if not site.wants([dim, *_names_along(site, dim)]):
+                continue
+            axes[dim] = _axis(site, dim)
+            sizes[key, dim] = _sizes(site, given, f"d{key}")
+            directions.append(Direction(key, dim, (dim,), f"along {dim}"))
+            notes.append(f"d{key} {_called(given)}")
+
+        def factors(layout: Layout) -> Factors:
+            made = {}
+            for which, (variable, metres) in sizes.items():
+                data = (
+                    chunks.like(variable._data, layout.chunks_of(variable.dims))
+                    if variable.dims
+                    else variable._data
+                )
+                made[which] = xr.Variable(variable.dims, chunks.reciprocal(data, metres))
+            return made
+
+        return Frame(axes, tuple(directions), factors, (f"by given cell sizes: {', '.join(notes)}",))
+
+
+def _names_along(site: Site, dim: Hashable) -> list[Hashable]:
+    """Return the 1-D coordinates along a dimension."""
+    return [name for name, c in site.array.coords.items() if c.dims == (dim,)]
+
+
+def _axis(site: Site, dim: Hashable) -> Any:
+    """Make the axis of the index along a dimension; only a call that says so makes a ring of it."""
+    asked = site.options.period_of(dim, dim)
+    ring = asked is True or (not isinstance(asked, str) and asked is not False)
+    size = site.array.sizes[dim]
+    if ring and asked is not True and float(asked) != size:
+        raise CoordinateError(f"periodic= gives {dim!r} the period {asked!r}: in cells it is {size}")
+    return index_axis(dim, size, ring=ring)
+
+
+def _sizes(site: Site, given: Any, what: str) -> tuple[xr.Variable, float]:
+    """Return cell sizes with the metres of their unit."""
+    if isinstance(given, int | float | np.number) and not isinstance(given, bool):
+        if not (np.isfinite(given) and given > 0):
+            raise CoordinateError(f"Metric({what}={given!r}): cell sizes must be positive lengths")
+        return xr.Variable((), np.float64(given)), 1.0
+    if isinstance(given, np.ndarray):
+        raise XgradError(f"Metric({what}=...): a bare array has no dimensions; give a DataArray or a name")
+    name, variable = site.variable(given, what)
+    site.refuse_foreign(variable, f"{what}={name!r}")
+    if variable.dtype.kind not in "fiu":
+        raise CoordinateError(f"{what}={name!r} has dtype {variable.dtype}: numbers are needed")
+    cf.check_decoded(variable.attrs, f"{what}={name!r}")
+    units = variable.attrs.get("units")
+    metres = 1.0 if units in (None, "") else cf.metres(units)
+    if metres is None:
+        raise CoordinateError(f"{what}={name!r} needs units of length, m or km; found {units!r}")
+    return variable, metres
+
+
+def _called(given: Any) -> str:
+    """Say in a note what was given."""
+    if isinstance(given, xr.DataArray):
+        return "as given" if given.name is None else str(given.name)
+    return f"{given} m" if isinstance(given, int | float | np.number) else str(given)

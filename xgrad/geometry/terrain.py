@@ -1,0 +1,288 @@
+"""Levels that follow the terrain: horizontal derivatives at constant height, over any horizontal geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import xarray as xr
+
+from .. import cf, chunks
+from ..axes import Axis
+from ..errors import CoordinateError, XgradError
+from ..options import Options
+from .frames import Direction, Factors, Frame, Layout, aligned, index_axis, partial
+from .sites import Site
+from .vertical import Heights, by_formula, given
+
+
+@dataclass(frozen=True, slots=True)
+class TerrainFollowing:
+    """
+    Levels whose height changes from place to place: derivatives at constant height, not along the levels.
+
+    Parameters
+    ----------
+    z : hashable or DataArray, optional
+        Heights, depths or pressures on the dimensions of the data (time may be among them, or not). By
+        default they are made of the `formula_terms` of the levels: ocean sigma and s coordinates (also g1
+        and g2), hybrid height, hybrid sigma-pressure, sigma.
+    horizontal : str or geometry
+        The geometry of the horizontal coordinates. "auto" asks the CF metadata; lengths without any mark of
+        the earth are taken as they are.
+    vertical : hashable, optional
+        The dimension of the levels, or a 1-D coordinate along it in which they are smooth (sigma, s, eta),
+        where it is not evident.
+
+    Notes
+    -----
+    ``(df/dx)_z = (df/dx)_s - (dz/dx)_s f_s / z_s``: all derivatives with stencils of one order, 4 by default,
+    so that a field linear in z is exact. Naming the vertical dimension adds ``d{name}_dz = f_s / z_s``,
+    along z as stored. The error where levels are steep is that of two large terms which cancel [1]_: see
+    `hydrostatic_consistency`.
+
+    References
+    ----------
+    .. [1] R. L. Haney, On the pressure gradient force over steep topography in sigma coordinate ocean models,
+       J. Phys. Oceanogr. 21 (1991) 610-619, doi:10.1175/1520-0485(1991)021<0610:OTPGFO>2.0.CO;2.
+    """
+
+    z: Any = None
+    horizontal: Any = "auto"
+    vertical: Hashable | None = None
+    default_order: ClassVar[int] = 4
+    word: ClassVar[str] = "terrain-following"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.horizontal, TerrainFollowing):
+            raise XgradError(
+                "TerrainFollowing: horizontal= is another TerrainFollowing; give a horizontal geometry"
+            )
+
+    def bind(self, site: Site) -> Frame:
+        """Bind it to a variable."""
+        from . import of
+
+        heights = by_formula(site) if self.z is None else given(site, self.z)
+        levels = self._levels(site, heights)
+        inner = of(self.horizontal)
+        if inner is None:
+            raise XgradError("TerrainFollowing: horizontal=None; give 'auto' or a horizontal geometry")
+        asked = (
+            None
+            if site.asked is None
+            else tuple(name for name in site.asked if _dim(site, name) != levels.dim)
+        )
+        below = Site(site.array, site.whole, asked, site.options, site.axis)
+        frame = inner.bind(below) or _cartesian(below, levels.dim, heights)
+        if levels.dim in frame.dims:
+            raise CoordinateError(
+                f"{levels.dim!r} is a dimension of the horizontal geometry: it has no levels"
+            )
+        if not set(frame.dims) & set(heights.dims):
+            raise CoordinateError(
+                f"the heights {heights.name!r} lie on {heights.dims!r}, and do not change along "
+                f"{frame.dims!r}: "
+                f"leave TerrainFollowing out, and use geometry={inner.word!r}"
+            )
+        key = levels.name
+        directions = [
+            Direction(d.key, d.dim, (*d.along, key), d.word, d.units, d.earthly) for d in frame.directions
+        ]
+        upward = "upward" if heights.attrs.get("positive") == "up" else ""
+        directions.append(
+            Direction("z", key, (key,), upward or f"along {heights.name}", heights.units, bool(upward))
+        )
+
+        def factors(layout: Layout) -> Factors:
+            return _factors(frame, levels, heights, layout)
+
+        notes = (*frame.notes, f"at constant {heights.name}, by the chain rule along {levels.name}")
+        return replace(
+            frame,
+            axes={**frame.axes, key: levels},
+            directions=tuple(directions),
+            factors=factors,
+            notes=notes,
+        )
+
+    def _levels(self, site: Site, heights: Heights) -> Axis:
+        """Make the axis of the levels: along their coordinate, else along the index."""
+        name = self.vertical if self.vertical is not None else heights.levels
+        if name is not None:
+            if name in site.array.coords and site.array.coords[name].ndim == 1:
+                return site.axis(name)
+            if name not in site.dims:
+                raise CoordinateError(
+                    f"vertical={name!r} is no dimension and no 1-D coordinate of {site.array.name!r}"
+                )
+            dim = name
+        else:
+            dim = _vertical(site, heights)
+        if dim in site.array.coords:
+            try:
+                return site.axis(dim)
+            except CoordinateError:
+                pass  # names or repeated numbers: the index serves
+        return index_axis(dim, site.array.sizes[dim])
+
+
+def hydrostatic_consistency(z: xr.DataArray, vertical: Hashable) -> xr.DataArray:
+    """
+    Return how steep levels are, against the distance between them; lazy on Dask.
+
+    Parameters
+    ----------
+    z : DataArray
+        Heights of the points, in any unit.
+    vertical : hashable
+        The dimension of the levels; all others are horizontal, but for those of dates.
+
+    Returns
+    -------
+    DataArray
+        ``r = max_d |z_d| / |z_s|`` without unit: by how many levels a level rises from one column to the
+        next, at second order along the index. Beyond 1 the hydrostatic pressure of neighbouring columns
+        does not overlap within a level [1]_.
+
+    Raises
+    ------
+    XgradError
+        If there is no such dimension, or no other.
+
+    References
+    ----------
+    .. [1] R. L. Haney, On the pressure gradient force over steep topography in sigma coordinate ocean models,
+       J. Phys. Oceanogr. 21 (1991) 610-619, doi:10.1175/1520-0485(1991)021<0610:OTPGFO>2.0.CO;2.
+
+    Examples
+    --------
+    >>> z = xr.DataArray([[0.0, 1.0], [10.0, 13.0]], dims=("level", "x"))
+    >>> hydrostatic_consistency(z, "level").values.round(2)
+    array([[0.1 , 0.08],
+           [0.3 , 0.25]])
+    """
+    if not isinstance(z, xr.DataArray) or vertical not in z.dims:
+        raise XgradError(
+            f"vertical={vertical!r} is no dimension of the heights; there are {getattr(z, 'dims', z)!r}"
+        )
+    dims = [dim for dim in z.dims if dim != vertical and z.sizes[dim] > 1 and not _temporal(z, dim)]
+    if not dims or z.sizes[vertical] < 2:
+        raise XgradError(
+            f"the heights need two levels or more and a horizontal dimension; found {dict(z.sizes)!r}"
+        )
+    options = Options(order=2, edge_order=1)
+    wanted = [partial(index_axis(dim, z.sizes[dim]), z.dims, 1, options) for dim in (vertical, *dims)]
+    thickness, *rises = chunks.partials(z.data, wanted, gaps=True, dtype=np.dtype(np.float64))
+    steepest = chunks.pointwise(_steepest, thickness, *rises)
+    attrs = {"long_name": f"hydrostatic consistency of levels of {z.name or 'z'}", "units": "1"}
+    return xr.DataArray(steepest, dims=z.dims, coords=z.coords, name="hydrostatic_consistency", attrs=attrs)
+
+
+def _steepest(thickness: Any, *rises: Any) -> Any:
+    """Return the largest rise over the thickness."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.maximum.reduce([np.abs(rise) / np.abs(thickness) for rise in rises])
+
+
+def _factors(frame: Frame, levels: Axis, heights: Heights, layout: Layout) -> Factors:
+    """Return the factors of the horizontal geometry, and those of the derivative along the levels."""
+    flat = frame.factors(layout)
+    z = heights.variable(layout)
+    known = {dim for variable in flat.values() for dim in variable.dims} | set(heights.dims)
+    dims = tuple(dim for dim in (*known - set(z.dims), *z.dims))
+    data = aligned(z, dims)
+    if dims != z.dims:
+        sizes = {dim: size for variable in flat.values() for dim, size in variable.sizes.items()} | dict(
+            z.sizes
+        )
+        data = chunks.broadcast(data, [sizes[dim] for dim in dims], layout.chunks_of(dims))
+    keys = [key for key, axis in frame.axes.items() if axis.dim in z.dims]
+    wanted = [frame.partial(dims, key, layout.options) for key in keys]
+    wanted.append(partial(levels, dims, 1, layout.options))
+    one = np.ones((1,) * len(dims))
+    components = [
+        chunks.Component(
+            tuple((keys.index(key), aligned(flat[d.key, key], dims)) for key in d.along if key in keys)
+        )
+        for d in frame.directions
+        if any(key in keys for key in d.along)
+    ]
+    components.append(chunks.Component(((len(keys), one),)))
+    *slopes, thickness = chunks.partials(data, wanted, gaps=True, components=components)
+    made = dict(flat)
+    sloping = [d for d in frame.directions if any(key in keys for key in d.along)]
+    for direction, slope in zip(sloping, slopes, strict=True):
+        made[direction.key, levels.name] = xr.Variable(dims, chunks.pointwise(_correction, slope, thickness))
+    for direction in frame.directions:
+        if direction not in sloping:
+            made[direction.key, levels.name] = xr.Variable((), np.float64(0.0))
+    made["z", levels.name] = xr.Variable(dims, chunks.pointwise(_inverse, thickness))
+    return made
+
+
+def _correction(slope: Any, thickness: Any) -> Any:
+    """Return what the derivative along the levels is multiplied with; nothing where levels meet."""
+    return -slope / np.where(thickness == 0.0, np.nan, thickness)
+
+
+def _inverse(thickness: Any) -> Any:
+    """Return the reciprocal; nothing where levels meet."""
+    return 1.0 / np.where(thickness == 0.0, np.nan, thickness)
+
+
+def _cartesian(site: Site, vertical: Hashable, heights: Heights) -> Frame:
+    """Take coordinates of length as they are."""
+    axes, directions = {}, []
+    asked = [name for name in site.asked or () if _dim(site, name) in heights.dims]
+    named = asked or [dim for dim in heights.dims if dim != vertical and not _temporal(site.array, dim)]
+    for name in named:
+        axes[name] = site.axis(name)
+        directions.append(Direction(str(name), name, (name,), f"along {name}", axes[name].units))
+
+    def factors(layout: Layout) -> Factors:
+        return {(str(name), name): xr.Variable((), np.float64(1.0)) for name in axes}
+
+    return Frame(axes, tuple(directions), factors, ("in the plane of the coordinates",))
+
+
+def _dim(site: Site, name: Hashable) -> Hashable:
+    """Return the dimension of a coordinate."""
+    coords = site.array.coords
+    return coords[name].dims[0] if name in coords and coords[name].ndim == 1 else name
+
+
+def _vertical(site: Site, heights: Heights) -> Hashable:
+    """Find the one dimension of the heights that is not horizontal and not time."""
+    dims = [dim for dim in heights.dims if not _temporal(site.array, dim)]
+    marked = [dim for dim in dims if _marked(site.array, dim)]
+    kinds: tuple[cf.Kind, ...] = ("longitude", "latitude", "x", "y")
+    horizontal = {dim for kind in kinds for name in site.named(kind) for dim in site.array.coords[name].dims}
+    chosen = marked or [dim for dim in dims if dim not in horizontal]
+    if len(chosen) != 1:
+        raise CoordinateError(
+            f"which of the dimensions {dims!r} of the heights {heights.name!r} is the vertical one is "
+            "not evident: "
+            "name it, as in xgrad.TerrainFollowing(..., vertical='level')"
+        )
+    return chosen[0]
+
+
+def _marked(array: xr.DataArray, dim: Hashable) -> bool:
+    """Whether CF metadata say that a dimension is vertical."""
+    return any(
+        c.ndim == 1
+        and c.dims[0] == dim
+        and (str(c.attrs.get("axis", "")).upper() == "Z" or "positive" in c.attrs)
+        for c in array.coords.values()
+    )
+
+
+def _temporal(array: xr.DataArray, dim: Hashable) -> bool:
+    """Whether a dimension has dates, or says that it is time."""
+    for coordinate in array.coords.values():
+        if coordinate.dims == (dim,) and (coordinate.dtype.kind in "mMO" or cf.is_time(coordinate.attrs)):
+            return True
+    return False
