@@ -6,8 +6,10 @@ the next is touched. Results do not depend on where slabs or blocks begin.
 
 from __future__ import annotations
 
+import math
+import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from . import kernels
 from .kernels.stencils import Rows
 
+_PIECE = 1 << 17  # values of a piece of `piecewise`
 _SLAB_BYTES = 1 << 22  # input and outputs of a slab stay in a core's cache
 _TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9, "ps": 10**12, "fs": 10**15, "as": 10**18}
 
@@ -152,6 +155,7 @@ def run(
     if block.size:
         slabs = _slabs(block, dtype.itemsize)
         if sums:
+            slabs = _slabs(block, working_dtype(block, dtype).itemsize * len(sections), factors)
             combined = _Combined(tuple(sums), tuple(factors), tuple(replaced), made)
             serve = partial(_work_combined, compiled, block, sections, halos, combined, gaps, iter(slabs))
         else:
@@ -166,6 +170,11 @@ def run(
                 for done in [pool.submit(serve) for _ in range(count)]:
                     done.result()
     return made
+
+
+def _processors() -> int:
+    """Return the number of processors that may be used."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _in_main_thread() -> bool:
@@ -185,9 +194,16 @@ def _plain(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
     return np.asarray(array)
 
 
-def _slabs(block: NDArray[Any], itemsize: int) -> list[Slab]:
-    """Cut a block along its slowest axis in memory."""
-    axis = max(range(block.ndim), key=lambda d: (block.shape[d] > 1, abs(block.strides[d])))
+def _slabs(block: NDArray[Any], itemsize: int, factors: Sequence[Array] = ()) -> list[Slab]:
+    """Cut a block along the slowest axis that gives slabs which fit the cache, and their factors too."""
+    heavy = [factor for factor in factors if factor.size * 8 > _SLAB_BYTES // 4]
+
+    def preference(d: int) -> tuple[bool, bool, bool, int]:
+        row = block.size // block.shape[d] * itemsize
+        varies = any(factor.shape[d] > 1 for factor in heavy) or not heavy
+        return block.shape[d] > 1, varies, row <= _SLAB_BYTES, abs(block.strides[d])
+
+    axis = max(range(block.ndim), key=preference)
     rows = block.shape[axis]
     step = max(_SLAB_BYTES // (block.size // rows * itemsize), 1)
     return [(axis, first, min(first + step, rows)) for first in range(0, rows, step)]
@@ -233,8 +249,22 @@ class _Combined:
     replaced: tuple[Replaced, ...]
     outs: tuple[NDArray[Any], ...]
 
-    def write(self, derivatives: Sequence[NDArray[Any]], slab: Slab) -> None:
-        """Write the sums in a slab, given its derivatives, which are used up."""
+    @property
+    def simple(self) -> bool:
+        """Whether the compiled kernels know the sums."""
+        return all(len(terms) <= 2 for terms in self.sums) and self.outs[0].dtype.kind == "f"
+
+    def prepared(self, compiled: Any, derivatives: Sequence[NDArray[Any]]) -> list[Any]:
+        """Prepare the sums of derivatives that lie in a window which moves over the block."""
+        shape = self.outs[0].shape
+        factors = [np.broadcast_to(np.asarray(factor, np.float64), shape) for factor in self.factors]
+        return [
+            compiled.Weighted(out, [(derivatives[index], factors[place]) for index, place in terms])
+            for terms, out in zip(self.sums, self.outs, strict=True)
+        ]
+
+    def replace(self, derivatives: Sequence[NDArray[Any]], slab: Slab) -> None:
+        """Put what stands for single rows into the derivatives of a slab."""
         axis, first, stop = slab
         for new in self.replaced:
             if new.axis != axis:
@@ -244,6 +274,11 @@ class _Combined:
             else:
                 continue
             derivatives[new.index][_between(new.axis, row, row + 1)] = values
+
+    def write(self, derivatives: Sequence[NDArray[Any]], slab: Slab) -> None:
+        """Write the sums in a slab, given its derivatives, which are used up."""
+        axis, first, stop = slab
+        self.replace(derivatives, slab)
         whole = [factor.shape[axis] > 1 for factor in self.factors]
         factors = [
             factor[_between(axis, first, stop)] if cut else factor
@@ -273,12 +308,52 @@ def _work_combined(
 ) -> None:
     """Serve slabs of sums of derivatives: the derivatives of a slab never leave the cache."""
     dtype = working_dtype(block, combined.outs[0].dtype)
-    made: list[NDArray[Any]] = []
+    if not combined.simple or not _readable(block):
+        _work_combined_converted(compiled, block, sections, halos, combined, gaps, slabs, dtype)
+        return
+    window: list[NDArray[Any]] = []
     for slab in slabs:
         axis, first, stop = slab
-        view = block[_between(*slab)]
-        if not made or made[0].shape != view.shape:
-            made = [np.empty_like(view, dtype=dtype) for _ in sections]
+        if not window:  # the first slab is the largest
+            window = [np.empty_like(block[_between(*slab)], dtype=dtype) for _ in sections]
+            moving = [as_strided(made, block.shape, made.strides) for made in window]
+            wanted = list(zip(sections, halos, moving, strict=True))
+            plain = [part for one in wanted for part in _parts(compiled, block, *one, wide=False)]
+            mending: list[_Part] = []
+            sums = combined.prepared(compiled, moving)
+            stride = window[0].strides[axis] // window[0].itemsize
+        shift = first * stride
+        for part in (*plain, *mending):
+            part.kernel.shift = shift
+        mend = gaps and any(compiled.holes(piece) for piece in _around(block, wanted, slab))
+        for part in plain:
+            part.plain(slab)
+        if mend:
+            if not mending:
+                mending = [part for one in wanted for part in _parts(compiled, block, *one, wide=True)]
+                for part in mending:
+                    part.kernel.shift = shift
+            for part in mending:
+                part.mend(slab)
+        combined.replace([made[_between(axis, 0, stop - first)] for made in window], slab)
+        for weighted in sums:
+            weighted.write(axis, first, stop, shift)
+
+
+def _work_combined_converted(
+    compiled: Any,
+    block: NDArray[Any],
+    sections: Sequence[Section],
+    halos: Sequence[Halo],
+    combined: _Combined,
+    gaps: bool,
+    slabs: Iterator[Slab],
+    dtype: Any,
+) -> None:
+    """Do the same where kernels cannot read the block in place, or more is to be summed than they know."""
+    for slab in slabs:
+        axis, first, stop = slab
+        made = [np.empty_like(block[_between(*slab)], dtype=dtype) for _ in sections]
         own, parts = _converted(block, list(zip(sections, halos, made, strict=True)), slab, gaps)
         _work(compiled, own, parts, gaps, iter([(axis, 0, stop - first)]))
         combined.write(made, slab)
@@ -308,6 +383,47 @@ def _summed(
         products = [found[index] * known[place] for index, place in terms]
         totals.append(xp.astype(sum(products[1:], products[0]), dtype))
     return tuple(totals)
+
+
+def piecewise(
+    function: Callable[..., NDArray[Any]], arrays: Sequence[NDArray[Any]], shape: tuple[int, ...], dtype: Any
+) -> NDArray[Any]:
+    """Apply a function of each point to arrays, piece by piece: what it makes in between stays in the cache.
+
+    Parameters
+    ----------
+    function : callable
+        Takes pieces of all arrays and returns that of the result.
+    arrays : sequence of ndarray
+        Whose last dimensions are those of the result.
+    shape : tuple of int
+        Of the result.
+    dtype : dtype
+        Of the result.
+
+    Returns
+    -------
+    ndarray
+        The result.
+    """
+    if len(shape) < 2 or not math.prod(shape):
+        return function(*arrays)
+    rows, made = shape[-2], np.empty(shape, dtype)
+    step = max(_PIECE * rows // math.prod(shape), 1)
+
+    def serve(first: int) -> None:
+        cut = (..., slice(first, first + step), slice(None))
+        made[cut] = function(*(array[cut] for array in arrays))
+
+    pieces = range(0, rows, step)
+    if len(pieces) == 1 or not _in_main_thread():
+        for first in pieces:
+            serve(first)
+    else:
+        with ThreadPoolExecutor(min(len(pieces), _processors()), "xgrad") as pool:
+            for done in [pool.submit(serve, first) for first in pieces]:
+                done.result()
+    return made
 
 
 def missing_where(data: Array, result: Array) -> Array:
@@ -363,6 +479,11 @@ def _in_place(block: NDArray[Any], dtype: Any) -> bool:
     itemsize = block.itemsize
     fits = block.dtype == dtype and dtype.kind == "f" and block.dtype.isnative and block.flags.aligned
     return fits and not any(stride % itemsize for stride in block.strides)
+
+
+def _readable(block: NDArray[Any]) -> bool:
+    """Whether the compiled kernels can read a block as it is, and write float64."""
+    return block.dtype.kind == "f" and _in_place(block, block.dtype)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

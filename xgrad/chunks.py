@@ -132,9 +132,9 @@ def pointwise(
     *arrays : array
         Of equal shapes but for leading dimensions that are not chunked; Dask arrays are chunked alike.
     lead : int
-        Size of the first dimension of the result; 0 for that of the arrays, or for none where it is dropped.
+        Size of the first dimension of the result, which replaces that of the arrays; 0 where it does not.
     drop : int
-        1 where the first dimension of the arrays is not one of the result, or is replaced by `lead`.
+        1 where the first dimension of the arrays is not one of the result.
     around : int
         Neighbouring points that blocks of a single array are given along all dimensions but the first.
     dtype : dtype
@@ -145,18 +145,21 @@ def pointwise(
     array
         Chunked like the arrays.
     """
+    first = arrays[0]
     if not any(map(is_chunked, arrays)):
-        return function(*arrays)
+        if around:
+            return function(first)
+        inner = first.shape[bool(drop or lead) :]
+        return blocks.piecewise(function, arrays, (lead, *inner) if lead else inner, dtype)
     import dask.array as da
 
-    first = arrays[0]
     if around:
         depth = {axis: around if axis else 0 for axis in range(first.ndim)}
         wide = da.overlap.overlap(first, depth, dict.fromkeys(depth, "none"))
         made = wide.map_blocks(function, dtype=dtype, meta=np.empty((0,) * first.ndim, dtype))
         narrow = da.overlap.trim_internal(made, depth, dict.fromkeys(depth, "none"))
         return narrow.rechunk(first.chunks)
-    inner = first.chunks[1:] if drop else first.chunks
+    inner = first.chunks[bool(drop or lead) :]
     return da.map_blocks(
         function,
         *arrays,

@@ -107,10 +107,10 @@ def factors(
 
     `keys` are the axes of the frame along the second and the first dimension.
     """
-    positions = chunks.pointwise(partial(position, figure=figure), angles, drop=1, lead=3)
+    positions = chunks.pointwise(partial(position, figure=figure), angles, lead=3)
     tangents = chunks.partials(
         positions, [frame.partial(("xyz", *dims), key, layout.options) for key in keys], gaps=True
     )
-    made = chunks.pointwise(jacobian, *tangents, angles, drop=1, lead=4)
+    made = chunks.pointwise(jacobian, *tangents, angles, lead=4)
     pairs = [("x", keys[0]), ("x", keys[1]), ("y", keys[0]), ("y", keys[1])]
     return {pair: xr.Variable(dims, made[place]) for place, pair in enumerate(pairs)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ from ..errors import CoordinateError
 from . import chord
 from .figures import Figure, Floats
 from .frames import Direction, Factors, Frame, Layout, index_axis
+from .memory import remembered
 from .regular import figure_of
 from .sites import Site
 
@@ -72,11 +73,36 @@ class Curvilinear:
             Direction("y", rows, (columns, rows), "northward", earthly=True),
         )
 
+        def grid_of(layout: Layout) -> tuple[Factors, xr.Variable | None]:
+            def make() -> tuple[tuple[Factors, xr.Variable | None], list[Any]]:
+                angles = grid.angles(layout)
+                found = chord.factors(angles, (rows, columns), (columns, rows), frame, figure, layout)
+                nowhere = grid.invalid(angles)
+                held = [variable._data for variable in found.values()]
+                return (found, nowhere), held if nowhere is None else [*held, nowhere._data]
+
+            if layout.chunks is not None:
+                return make()[0]
+            lines = (
+                tuple(axis.boundary for axis in axes.values()),
+                layout.options.order,
+                layout.options.at_edges,
+            )
+            question = (
+                lon.dims,
+                grid.lon_angle,
+                grid.lat_angle,
+                figure,
+                lines,
+                *(a.overlap for a in axes.values()),
+            )
+            return remembered([np.asarray(lon._data), np.asarray(lat._data)], question, make)
+
         def factors(layout: Layout) -> Factors:
-            return chord.factors(grid.angles(layout), (rows, columns), (columns, rows), frame, figure, layout)
+            return grid_of(layout)[0]
 
         def invalid(layout: Layout) -> xr.Variable | None:
-            return grid.invalid(grid.angles(layout))
+            return grid_of(layout)[1]
 
         notes = (f"on the {figure}", f"chord Jacobian of {lon_name} and {lat_name}")
         frame = Frame(
@@ -161,25 +187,27 @@ class _Grid:
         asked = site.options.period_of(dim, dim)
         if asked is False or size < 4:
             return index_axis(dim, size)
-        ends = [self._columns(dim, place, figure) for place in (0, 1, 2, size - 3, size - 2, size - 1)]
-        overlap = _overlap(*ends)
+        overlap = _overlap(*self._columns(dim, (0, 1, size - 2, size - 1), figure))
         if overlap is None and asked == "auto":
             return index_axis(dim, size)
         return index_axis(dim, size, ring=True, overlap=overlap or 0)
 
-    def _columns(self, dim: Hashable, place: int, figure: Figure) -> Floats:
-        """Return the positions of one column, shape (3, n)."""
-        lon, lat = (np.asarray(v.isel({dim: place}).values, np.float64) for v in (self.lon, self.lat))
-        return figure.position(lon * self.lon_angle, lat * self.lat_angle)
+    def _columns(self, dim: Hashable, places: Sequence[int], figure: Figure) -> list[Floats]:
+        """Return the positions of some columns, each of shape (3, n)."""
+        lon, lat = (
+            np.asarray(v.isel({dim: list(places)}).transpose(dim, ...).values, np.float64)
+            for v in (self.lon, self.lat)
+        )
+        return list(figure.position(lon * self.lon_angle, lat * self.lat_angle).swapaxes(0, 1))
 
     def warning(self, name: Hashable, figure: Figure) -> str | None:
         """Say where float32 coordinates limit the accuracy: judged by the outer rows and columns."""
         if self.lon.dtype != np.float32 and self.lat.dtype != np.float32:
             return None
         steps = [
-            np.linalg.norm(np.diff(self._columns(dim, place, figure), axis=1), axis=0)
+            np.linalg.norm(np.diff(column, axis=1), axis=0)
             for dim in self.lon.dims
-            for place in (0, -1)
+            for column in self._columns(dim, (0, -1), figure)
         ]
         known = np.concatenate(steps)
         known = known[np.isfinite(known) & (known > 0.0)]
@@ -201,9 +229,7 @@ def _nowhere(angles: Floats) -> Any:
     return np.isnan(angles[0])
 
 
-def _overlap(
-    first: Floats, second: Floats, third: Floats, last3: Floats, last2: Floats, last: Floats
-) -> int | None:
+def _overlap(first: Floats, second: Floats, last2: Floats, last: Floats) -> int | None:
     """Tell from the outer columns how many of them a closed grid repeats; None for an open one."""
 
     def apart(one: Floats, other: Floats) -> Floats:

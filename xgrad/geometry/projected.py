@@ -14,6 +14,7 @@ from ..errors import CoordinateError, MissingExtraError, XgradError
 from . import chord, figures
 from .figures import Figure, Floats
 from .frames import Direction, Factors, Frame, Layout
+from .memory import remembered
 from .regular import figure_of
 from .sites import Site
 
@@ -63,9 +64,18 @@ class Projected:
         )
 
         def factors(layout: Layout) -> Factors:
-            inverse = partial(_inverse, definition=projection.definition)
-            angles = chunks.gridded(inverse, values[1], values[0], layout.chunks_of(dims))
-            return chord.factors(angles, dims, (x, y), frame, projection.figure, layout)
+            def make() -> tuple[Factors, list[Any]]:
+                inverse = partial(_inverse, definition=projection.definition)
+                angles = chunks.gridded(inverse, values[1], values[0], layout.chunks_of(dims))
+                found = chord.factors(angles, dims, (x, y), frame, projection.figure, layout)
+                return found, [variable._data for variable in found.values()]
+
+            if layout.chunks is not None:
+                return make()[0]
+            accuracy = layout.options.order, layout.options.at_edges
+            lines = tuple((axis.step, axis.boundary, axis.overlap) for axis in axes.values())
+            question = (dims, x, y, projection.definition, projection.figure, lines, accuracy)
+            return remembered(values, question, make)
 
         notes = (f"on the {projection.figure}", f"chord Jacobian of the projection {projection.name}")
         frame = Frame(axes, directions, factors, notes, together=(axes[x].dim, axes[y].dim))

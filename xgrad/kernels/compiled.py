@@ -9,7 +9,7 @@ fastmath), so a point's result depends on its taps alone, not on where its block
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, cached_property
 from types import FunctionType
 from typing import Any
@@ -316,8 +316,9 @@ class Pass:
     ----------
     window : ndarray of float32 or float64
         Input, ascending along `axis`, with the halo that `rows` tells.
-    out : ndarray of the same dtype
-        Output, of any layout.
+    out : ndarray of the same dtype or of float64
+        Output, of any layout. Only the boxes that are asked for are written, `shift` elements before their
+        place: an output may thus be a window that moves.
     axis : int
         The axis.
     rows : Rows
@@ -325,7 +326,8 @@ class Pass:
     """
 
     def __init__(self, window: NDArray[Any], out: NDArray[Any], axis: int, rows: Rows) -> None:
-        self._axis, self._rows, self._shape, self._dtype = axis, rows, out.shape, out.dtype
+        self._axis, self._rows, self._shape, self.shift = axis, rows, out.shape, 0
+        self._types = (out.dtype,) if window.dtype == out.dtype else (window.dtype, out.dtype)
         self._x, self._o = Flat.of(window), Flat.of(out, writeable=True)
 
     def plain(self, along: int, first: int, stop: int) -> None:
@@ -355,12 +357,12 @@ class Pass:
         """Return what evaluates a stencil."""
         reach = stencil.stop - 1
         if stencil.start != -reach:
-            one_sided, table = _compiled(_one_sided, self._dtype), _frozen(stencil.weights)
+            one_sided, table = _compiled(_one_sided, *self._types), _frozen(stencil.weights)
             return lambda box, column: one_sided(*box, table, stencil.start)
         if stencil.parity == 0:
-            centred, rows = _compiled(_centred, reach, self._dtype), tuple(map(_frozen, stencil.weights))
+            centred, rows = _compiled(_centred, reach, *self._types), tuple(map(_frozen, stencil.weights))
             return lambda box, column: centred(*box, rows, column)
-        kernel = _compiled(_antisymmetric if stencil.parity < 0 else _symmetric, reach, self._dtype)
+        kernel = _compiled(_antisymmetric if stencil.parity < 0 else _symmetric, reach, *self._types)
         weights = tuple(stencil.weights[reach + 1 :, 0].tolist())
         return lambda box, column: kernel(*box, weights)
 
@@ -384,20 +386,113 @@ class Pass:
         weights = _frozen(np.zeros((len(gaps.variants), 0, 1)) if gaps.weights is None else gaps.weights)
         ends = -rows.before, rows.size + rows.after, base
         rule = gaps.n, gaps.half, gaps.edge, gaps.left
-        mend = _compiled(_mend, self._dtype)
+        mend = _compiled(_mend, *self._types)
         mend(*box, row, ends, rule, weights, positions, gaps.period, gaps.factor, made, known)
 
     def _box(self, low: int, high: int, along: int, first: int, stop: int) -> tuple[Any, ...]:
         """Return the arguments that all kernels begin with, for some rows and a part of another axis."""
         x, o, axis, shape = self._x, self._o, self._axis, list(self._shape)
         x0 = x.start + (self._rows.before + low) * x.strides[axis]
-        o0 = o.start + low * o.strides[axis]
+        o0 = o.start + low * o.strides[axis] - self.shift
         shape[axis] = high - low
         if along != axis:
             x0, o0 = x0 + first * x.strides[along], o0 + first * o.strides[along]
             shape[along] = stop - first
         outer, lines, points, inside = loops(tuple(shape), x.strides, o.strides, axis)
         return x.memory, x0, o.memory, o0, outer, lines, points, x.strides[axis], inside
+
+
+@_inlined
+def _weighted_line(out, o0, os, x, x0, xs, f, f0, fs, count):  # type: ignore[no-untyped-def]
+    """Evaluate a product of values and factors on a line."""
+    for i in range(count):
+        out[np.uintp(o0 + i * os)] = x[np.uintp(x0 + i * xs)] * f[np.uintp(f0 + i * fs)]
+
+
+@_inlined
+def _weighted_line_2(out, o0, os, x, x0, xs, f, f0, fs, y, y0, ys, g, g0, gs, count):  # type: ignore[no-untyped-def]
+    """Evaluate a sum of two products on a line."""
+    for i in range(count):
+        first = x[np.uintp(x0 + i * xs)] * f[np.uintp(f0 + i * fs)]
+        out[np.uintp(o0 + i * os)] = first + y[np.uintp(y0 + i * ys)] * g[np.uintp(g0 + i * gs)]
+
+
+def _weighted(out, o0, x, x0, f, f0, outer, count, steps):  # type: ignore[no-untyped-def]
+    _distinct()  # type: ignore[call-arg]
+    for t in range(_count(outer)):
+        ot, xt, ft = o0, x0, f0
+        for d in range(outer.shape[0] - 1, -1, -1):
+            index = t % outer[d, 0]
+            t //= outer[d, 0]
+            ot += index * outer[d, 1]
+            xt += index * outer[d, 2]
+            ft += index * outer[d, 3]
+        os, xs, fs = steps
+        if os == 1 and xs == 1 and fs == 0:
+            _weighted_line(out, ot, 1, x, xt, 1, f, ft, 0, count)
+        elif os == 1 and xs == 1 and fs == 1:
+            _weighted_line(out, ot, 1, x, xt, 1, f, ft, 1, count)
+        else:
+            _weighted_line(out, ot, os, x, xt, xs, f, ft, fs, count)
+
+
+def _weighted_2(out, o0, x, x0, f, f0, y, y0, g, g0, outer, count, steps):  # type: ignore[no-untyped-def]
+    _distinct()  # type: ignore[call-arg]
+    for t in range(_count(outer)):
+        ot, xt, ft, yt, gt = o0, x0, f0, y0, g0
+        for d in range(outer.shape[0] - 1, -1, -1):
+            index = t % outer[d, 0]
+            t //= outer[d, 0]
+            ot += index * outer[d, 1]
+            xt += index * outer[d, 2]
+            ft += index * outer[d, 3]
+            yt += index * outer[d, 4]
+            gt += index * outer[d, 5]
+        os, xs, fs, ys, gs = steps
+        if os == 1 and xs == 1 and fs == 1 and ys == 1 and gs == 1:
+            _weighted_line_2(out, ot, 1, x, xt, 1, f, ft, 1, y, yt, 1, g, gt, 1, count)
+        else:
+            _weighted_line_2(out, ot, os, x, xt, xs, f, ft, fs, y, yt, ys, g, gt, gs, count)
+
+
+class Weighted:
+    """A sum of one or two products of values and factors, written box by box.
+
+    Parameters
+    ----------
+    out : ndarray of float32 or float64
+        Output.
+    terms : sequence of (ndarray, ndarray) of float64
+        Values and factors, shaped like the output; factors may have strides of 0.
+    """
+
+    def __init__(self, out: NDArray[Any], terms: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> None:
+        arrays = [array for term in terms for array in term]
+        self._flats = [Flat.of(out, writeable=True), *(Flat.of(array) for array in arrays)]
+        self._kernel = _compiled(_weighted if len(terms) == 1 else _weighted_2, out.dtype)
+        self._shape = out.shape
+        self._order = sorted(range(out.ndim), key=lambda d: -abs(out.strides[d]))
+        self._known: dict[tuple[int, int], tuple[NDArray[np.int64], int, tuple[int, ...]]] = {}
+
+    def write(self, axis: int, first: int, stop: int, shift: int) -> None:
+        """Write what lies from `first` to `stop - 1` along an axis; values lie `shift` elements before it."""
+        places: list[Any] = []
+        for number, flat in enumerate(self._flats):
+            start = flat.start + first * flat.strides[axis]
+            places += [flat.memory, start - shift if number % 2 else start]
+        box = axis, stop - first
+        if box not in self._known:
+            self._known[box] = self._loops(*box)
+        outer, count, steps = self._known[box]
+        self._kernel(*places, outer, count, steps)
+
+    def _loops(self, axis: int, rows: int) -> tuple[NDArray[np.int64], int, tuple[int, ...]]:
+        """Return the outer dimensions of a box, and the points and strides of its lines."""
+        *outer, inner = self._order
+        sizes = {d: rows if d == axis else self._shape[d] for d in self._order}
+        table = [[sizes[d], *(flat.strides[d] for flat in self._flats)] for d in outer if sizes[d] > 1]
+        array = np.array(table, dtype=np.int64).reshape(-1, 1 + len(self._flats))
+        return array, sizes[inner], tuple(flat.strides[inner] for flat in self._flats)
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
