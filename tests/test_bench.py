@@ -188,7 +188,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "| goal" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         command.main(["eagre"])
-    assert "there are eager, small, kernel" in capsys.readouterr().err
+    assert "there are eager, small, geometry, kernel" in capsys.readouterr().err
 
 
 def test_script_is_the_command() -> None:

@@ -13,11 +13,11 @@ from typing import Any
 
 import psutil
 
-from . import eager, files, first, kernel, lazy, report
+from . import eager, earth, files, first, kernel, lazy, report
 from .contest import SIZES, Case
 from .goals import GOALS, judge
 
-CASES: tuple[Case, ...] = (*eager.CASES, *kernel.CASES, *lazy.CASES, *files.CASES, *first.CASES)
+CASES: tuple[Case, ...] = (*eager.CASES, *earth.CASES, *kernel.CASES, *lazy.CASES, *files.CASES, *first.CASES)
 GROUPS = tuple(dict.fromkeys(case.group for case in CASES))
 
 

@@ -95,6 +95,8 @@ GOALS = (
     Goal("kernel, 20 % missing / uniform", "kernel", "*", "20 % missing", "uniform", "≤", 1.5),
     Goal("transposed / C order", "eager", "*, memory order", "transposed", "C order", "≤", 1.2),
     Goal("Fortran order / C order", "eager", "*, memory order", "Fortran order", "C order", "≤", 1.2),
+    Goal("sphere / plain", "geometry", "*", "sphere", "plain", "≤", 1.3),
+    Goal("curvilinear / plain, 24 maps", "geometry", "24 maps*", "curvilinear", "plain", "≤", 2.0),
     Goal(f"3 axes, time: {_PEER} / xgrad", "dask", "threads, 3 axes", _PEER, "xgrad", "≥", 3.5),
     Goal(f"3 axes, memory: xgrad / {_PEER}", "dask", "threads, 3 axes", "xgrad", _PEER, "≤", 0.6, MEMORY),
     Goal("tasks per chunk, 1 axis", "dask", "graph, 1 axis", "xgrad*", None, "≤", 3, "tasks per chunk"),

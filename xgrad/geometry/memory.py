@@ -81,3 +81,9 @@ def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
     return bool(((one == other) | ((one != one) & (other != other))).all())
+
+
+def forget() -> None:
+    """Drop everything that is remembered."""
+    with _lock:
+        _kept.clear()
