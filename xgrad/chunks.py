@@ -190,6 +190,7 @@ def gridded(
         parts[1],
         "x",
         new_axes={"p": 2},
+        align_arrays=False,
         dtype=np.float64,
         meta=np.empty((0, 0, 0)),
     )
