@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from importlib.resources import files
+from xml.etree import ElementTree
+
 import cf_units
 import numpy as np
 import pytest
@@ -61,12 +65,35 @@ def test_units_are_those_of_the_quotient_and_absent_where_there_are_none():
 # -- standard names ------------------------------------------------------------------------------------
 
 
-def test_the_table_holds_tendencies_of_cf_names_only():
+DIRECTED = {
+    "eastward_derivative_of_eastward_wind",
+    "eastward_derivative_of_northward_sea_ice_velocity",
+    "eastward_derivative_of_northward_wind",
+    "northward_derivative_of_eastward_sea_ice_velocity",
+    "northward_derivative_of_eastward_wind",
+    "northward_derivative_of_northward_wind",
+    "upward_derivative_of_eastward_wind",
+    "upward_derivative_of_northward_wind",
+}
+
+
+def test_the_table_holds_derivatives_of_cf_names_only():
     names = labels._standard_names()
-    assert len(names) > 100
-    assert {"tendency_of_air_temperature", "tendency_of_eastward_wind"} <= names
-    assert all(name.startswith("tendency_of_") and name.isascii() and name == name.strip() for name in names)
+    tendencies = {name for name in names if name.startswith("tendency_of_")}
+    assert len(tendencies) > 100
+    assert {"tendency_of_air_temperature", "tendency_of_eastward_wind"} <= tendencies
+    assert names - tendencies == DIRECTED
+    assert all(name.isascii() and name == name.strip() for name in names)
     assert not any("_due_to_" in name for name in names)
+
+
+def test_the_table_is_that_of_cf():
+    checker = pytest.importorskip("compliance_checker", reason="it ships the CF standard name table")
+    table = ElementTree.parse(files(checker) / "data" / "cf-standard-name-table.xml").getroot()
+    known = {entry.get("id") for entry in table.findall("entry")}
+    for name in labels._standard_names():
+        assert name in known
+        assert re.fullmatch(r"(?:tendency|\w+ward_derivative)_of_(\w+)", name)[1] in known
 
 
 def test_a_tendency_gets_its_standard_name():

@@ -242,3 +242,29 @@ def grid_mapping_names(text: object) -> list[str]:
         return []
     words = text.split()
     return [word[:-1] for word in words if word.endswith(":")] or words[:1]
+
+
+def is_projection(attrs: Mapping[Any, Any]) -> bool:
+    """
+    Tell whether a grid mapping is other than true longitudes and latitudes.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Attributes of the grid mapping: ``grid_mapping_name``, else ``crs_wkt`` or ``spatial_ref``.
+
+    Returns
+    -------
+    bool
+        False for one that says nothing, or the figure of the earth only.
+
+    Examples
+    --------
+    >>> is_projection({"grid_mapping_name": "mercator"}), is_projection({"crs_wkt": 'GEOGCRS["WGS 84"]'})
+    (True, False)
+    """
+    name = _text(attrs, "grid_mapping_name")
+    if name:
+        return name != "latitude_longitude"
+    wkt = _text(attrs, "crs_wkt") or _text(attrs, "spatial_ref")
+    return bool(wkt) and (not wkt.startswith(("geog", "geod")) or "derivingconversion[" in wkt)

@@ -10,7 +10,7 @@ from .. import cf
 from ..errors import CoordinateError
 from .curvilinear import Curvilinear
 from .frames import Frame
-from .projected import Projected, is_projection
+from .projected import Projected
 from .regular import Sphere
 from .sites import Site
 
@@ -71,7 +71,7 @@ def _wrong_units(site: Site, ndim: int) -> str | None:
 
 
 def _not_projected(site: Site) -> str | None:
-    projections = [name for name, attrs in site.mappings.items() if is_projection(attrs)]
+    projections = [name for name, attrs in site.mappings.items() if cf.is_projection(attrs)]
     x, y = _named(site, "x", 1), _named(site, "y", 1)
     if not projections:
         return (
@@ -88,7 +88,7 @@ def _not_regular(site: Site) -> str | None:
         lacking = " and ".join(word for word, found in (("longitude", lon), ("latitude", lat)) if not found)
         if not (lat and not lon and not _named(site, "longitude", 2)):
             return f"no {lacking} along one dimension"
-    projections = [name for name, attrs in site.mappings.items() if is_projection(attrs)]
+    projections = [name for name, attrs in site.mappings.items() if cf.is_projection(attrs)]
     if projections and _not_projected(site) is None:
         return f"the grid mapping {projections[0]!r} is a projection"
     return _wrong_units(site, 1)

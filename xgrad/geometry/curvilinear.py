@@ -27,7 +27,7 @@ _FLOAT32_LIMIT = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class Curvilinear:
+class Curvilinear:  # numpydoc ignore=PR02
     """
     Longitudes and latitudes on two dimensions: derivatives to the east and to the north, per metre.
 
@@ -54,7 +54,7 @@ class Curvilinear:
     default_order: ClassVar[int] = 2
     word: ClassVar[str] = "curvilinear"
 
-    def bind(self, site: Site) -> Frame:
+    def bind(self, site: Site) -> Frame:  # numpydoc ignore=PR01,RT01
         """Bind it to a variable."""
         lon_name, lon = _found(site, self.lon, "longitude")
         lat_name, lat = _found(site, self.lat, "latitude")

@@ -16,7 +16,7 @@ from .sites import Site
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class Metric:  # numpydoc ignore=PR02
     """
     A model's own cell sizes: derivatives along the lines of the grid, per metre.
 
@@ -51,7 +51,7 @@ class Metric:
         if self.dx is not None and self.dy is not None and self.dx[0] == self.dy[0]:
             raise XgradError(f"Metric: dx and dy both lie along {self.dx[0]!r}")
 
-    def bind(self, site: Site) -> Frame:
+    def bind(self, site: Site) -> Frame:  # numpydoc ignore=PR01,RT01
         """Bind it to a variable."""
         axes, directions, sizes, notes = {}, [], {}, []
         for key, pair in (("x", self.dx), ("y", self.dy)):

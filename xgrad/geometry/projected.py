@@ -20,7 +20,7 @@ from .sites import Site
 
 
 @dataclass(frozen=True, slots=True)
-class Projected:
+class Projected:  # numpydoc ignore=PR02
     """
     Coordinates of a map projection: derivatives to the true east and the true north, per metre on the earth.
 
@@ -48,7 +48,7 @@ class Projected:
     default_order: ClassVar[int] = 2
     word: ClassVar[str] = "projected"
 
-    def bind(self, site: Site) -> Frame:
+    def bind(self, site: Site) -> Frame:  # numpydoc ignore=PR01,RT01
         """Bind it to a variable."""
         projection = _Projection.of(*self._crs(site))
         names = [_coordinate(site, self.x, "x"), _coordinate(site, self.y, "y")]
@@ -87,7 +87,7 @@ class Projected:
             if self.figure is not None:
                 raise XgradError("crs= has its own figure of the earth: leave figure= out")
             return self.crs, None
-        found = {name: attrs for name, attrs in site.mappings.items() if is_projection(attrs)}
+        found = {name: attrs for name, attrs in site.mappings.items() if cf.is_projection(attrs)}
         if not found:
             raise CoordinateError(
                 f"{site.array.name!r} has no grid mapping with a projection: give one, as in "
@@ -110,12 +110,6 @@ class Projected:
         else:
             kept["earth_radius"] = figure.radius
         return kept, figure
-
-
-def is_projection(attrs: Mapping[Any, Any]) -> bool:
-    """Whether a grid mapping is other than true longitudes and latitudes."""
-    name = attrs.get("grid_mapping_name")
-    return name != "latitude_longitude" if name is not None else "crs_wkt" in attrs or "spatial_ref" in attrs
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -25,7 +25,7 @@ _ONE_SPACING = 1.001
 
 
 @dataclass(frozen=True, slots=True)
-class Sphere:
+class Sphere:  # numpydoc ignore=PR02
     """
     The earth as a sphere: derivatives to the east and to the north, per metre, on 1-D longitude and latitude.
 
@@ -55,20 +55,20 @@ class Sphere:
         if self.radius is not None:
             figures.sphere(self.radius)
 
-    def figure(self, site: Site | None) -> Figure:
+    def _figure(self, site: Site) -> Figure:
         """Return the sphere, given where it stands."""
         if self.radius is not None:
             return figures.sphere(self.radius)
-        found = None if site is None else site.figure()
+        found = site.figure()
         return figures.DEFAULT if found is None else found.mean()
 
-    def bind(self, site: Site) -> Frame:
+    def bind(self, site: Site) -> Frame:  # numpydoc ignore=PR01,RT01
         """Bind it to a variable."""
-        return _bound(site, self.figure(site), self.lon, self.lat)
+        return _bound(site, self._figure(site), self.lon, self.lat)
 
 
 @dataclass(frozen=True, slots=True)
-class Ellipsoid:
+class Ellipsoid:  # numpydoc ignore=PR02
     """
     The earth as an ellipsoid: derivatives to the east and to the north, in metres, on 1-D lon and lat.
 
@@ -100,29 +100,38 @@ class Ellipsoid:
         if self.a is not None or self.f is not None:
             figures.ellipsoid(self.a, self.f)
 
-    def figure(self, site: Site | None) -> Figure:
+    def _figure(self, site: Site) -> Figure:
         """Return the ellipsoid, given where it stands."""
         if self.a is not None:
             return figures.ellipsoid(self.a, self.f)
-        found = None if site is None else site.figure()
-        return (
-            replace(figures.ellipsoid("WGS84", None), origin="WGS84, no other is given")
-            if found is None
-            else found
-        )
+        return site.figure() or replace(figures.ellipsoid("WGS84", None), origin="WGS84, no other is given")
 
-    def bind(self, site: Site) -> Frame:
+    def bind(self, site: Site) -> Frame:  # numpydoc ignore=PR01,RT01
         """Bind it to a variable."""
-        return _bound(site, self.figure(site), self.lon, self.lat)
+        return _bound(site, self._figure(site), self.lon, self.lat)
 
 
 def figure_of(given: Any, site: Site) -> Figure:
-    """Return the figure of the earth: as given, else of the grid mapping, else the default."""
+    """
+    Return the figure of the earth: as given, else of the grid mapping, else the default.
+
+    Parameters
+    ----------
+    given : Sphere, Ellipsoid or None
+        What the user gave.
+    site : Site
+        The variable, whose grid mapping may say it.
+
+    Returns
+    -------
+    Figure
+        The figure, with where it was found.
+    """
     if given is None:
         return site.figure() or figures.DEFAULT
     if not isinstance(given, Sphere | Ellipsoid):
         raise XgradError(f"figure={given!r}: give xgrad.Sphere(radius) or xgrad.Ellipsoid(...)")
-    return given.figure(site)
+    return given._figure(site)
 
 
 def _bound(site: Site, figure: Figure, given_lon: Any, given_lat: Any) -> Frame:

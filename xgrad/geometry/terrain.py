@@ -19,7 +19,7 @@ from .vertical import Heights, by_formula, given
 
 
 @dataclass(frozen=True, slots=True)
-class TerrainFollowing:
+class TerrainFollowing:  # numpydoc ignore=PR02
     """
     Levels whose height changes from place to place: derivatives at constant height, not along the levels.
 
@@ -61,7 +61,7 @@ class TerrainFollowing:
                 "TerrainFollowing: horizontal= is another TerrainFollowing; give a horizontal geometry"
             )
 
-    def bind(self, site: Site) -> Frame:
+    def bind(self, site: Site) -> Frame:  # numpydoc ignore=PR01,RT01
         """Bind it to a variable."""
         from . import of
 
