@@ -175,7 +175,7 @@ def test_unknown_units_are_one_warning(source, target, capsys, monkeypatch):
 def test_bar_is_for_terminals(source, target, capsys, monkeypatch, terminal, quiet):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     assert run("compute", source, "-o", target, "-v", "t", "-d", "lat", *(["-q"] if quiet else [])) == 0
-    assert ("100%" in said(capsys)) == (terminal and not quiet)
+    assert ("100 %" in said(capsys)) == (terminal and not quiet)
 
 
 # Errors
@@ -196,13 +196,13 @@ def test_bar_is_for_terminals(source, target, capsys, monkeypatch, terminal, qui
         (["compute", "{in}", "-o", "{out}", "--order", "3"], 2, "3"),
         (["compute", "{in}", "-o", "{out}", "-v", "temp"], 2, "no data variable 'temp'"),
         (["compute", "{in}", "-o", "{out}", "-v", "od"], 2, "did you mean 'odd'"),
-        (["compute", "{in}", "-o", "{folder}/out.zarr"], 2, "not supported"),
+        (["compute", "{in}", "-o", "{folder}/out.grib"], 2, "not supported"),
         (["compute", "{in}", "-o", "{out}", "--geometry", "shpere"], 2, "--geometry"),
         (["nonsense"], 2, "nonsense"),
         ([], 2, "xgrad --help"),
         (["compute", "{folder}/none.nc", "-o", "{out}"], 3, "does not exist"),
         (["compute", "{text}", "-o", "{out}"], 3, "cannot be read as netCDF"),
-        (["info", "{folder}"], 3, "not a file"),
+        (["info", "{folder}"], 3, "cannot be read as Zarr"),
         (["compute", "{in}", "-o", "{text}"], 5, "exists"),
         (["compute", "{in}", "-o", "{in}", "--overwrite"], 5, "is the input"),
         (["compute", "{in}", "-o", "{folder}/none/out.nc"], 6, "does not exist"),

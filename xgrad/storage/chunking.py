@@ -14,8 +14,10 @@ READ_BYTES = 16 * 2**20
 STORED_BYTES = 4 * 2**20
 
 
-def read_chunks(ds: xr.Dataset, wanted: Mapping[Hashable, int]) -> dict[Hashable, int]:
-    """A chunk size for each dimension: those wanted, the others so that no variable exceeds READ_BYTES."""
+def read_chunks(
+    ds: xr.Dataset, wanted: Mapping[Hashable, int], most: int = READ_BYTES
+) -> dict[Hashable, int]:
+    """Return a chunk size for each dimension: those wanted, the others so that no variable exceeds `most`."""
     sizes: dict[Hashable, int] = dict(ds.sizes)
     sizes.update(wanted)
     for var in sorted(ds.data_vars.values(), key=lambda var: -var.nbytes):
@@ -23,7 +25,7 @@ def read_chunks(ds: xr.Dataset, wanted: Mapping[Hashable, int]) -> dict[Hashable
         chosen = {
             dim: sizes[dim] if dim in wanted else min(stored.get(dim, 1), sizes[dim]) for dim in var.dims
         }
-        room = READ_BYTES // max(var.dtype.itemsize, 1)
+        room = most // max(var.dtype.itemsize, 1)
         for dim in reversed(var.dims):  # what lies together on disk is read together
             if dim not in wanted:
                 times = room // max(math.prod(chosen.values()), 1)
@@ -32,12 +34,15 @@ def read_chunks(ds: xr.Dataset, wanted: Mapping[Hashable, int]) -> dict[Hashable
     return sizes
 
 
-def stored_chunks(shape: Sequence[int], blocks: Sequence[Sequence[int]], itemsize: int) -> tuple[int, ...]:
-    """HDF5 chunk sizes of at most STORED_BYTES for an array that is computed in `blocks`.
+def stored_chunks(
+    shape: Sequence[int], blocks: Sequence[Sequence[int]], itemsize: int, *, whole: bool = False
+) -> tuple[int, ...]:
+    """Return sizes of stored chunks, of at most STORED_BYTES, for an array that is computed in `blocks`.
 
-    A block is made of whole stored chunks where that is possible, so that none is read back to be completed.
+    A block is made of whole stored chunks where that is possible, so that none is read back to be completed;
+    `whole` says that it must be.
     """
-    steps = [_step(lengths, size) for lengths, size in zip(blocks, shape, strict=True)]
+    steps = [_step(lengths, size, whole) for lengths, size in zip(blocks, shape, strict=True)]
     for axis, lengths in enumerate(blocks):  # the first axis is the slowest on disk: it is divided first
         excess = math.prod(steps) * itemsize / STORED_BYTES
         if excess > 1:
@@ -49,8 +54,17 @@ def stored_chunks(shape: Sequence[int], blocks: Sequence[Sequence[int]], itemsiz
     return tuple(steps)
 
 
-def _step(lengths: Sequence[int], size: int) -> int:
-    """The longest stored chunk that ends with every block; the longest block where that would be a sliver."""
+def whole_blocks(lengths: Sequence[int]) -> int | None:
+    """Return the block size with which all blocks end at a multiple of a chunk that is no sliver.
+
+    None where the blocks are so already.
+    """
+    longest = max(lengths, default=1) or 1
+    return None if math.gcd(*lengths[:-1], 0) * 8 >= longest or len(lengths) < 2 else longest
+
+
+def _step(lengths: Sequence[int], size: int, whole: bool) -> int:
+    """Return the longest stored chunk that ends with every block; the longest block if that is a sliver."""
     longest = max(lengths, default=size) or 1
     common = math.gcd(*lengths[:-1]) or longest
-    return common if common * 8 >= longest else longest
+    return common if whole or common * 8 >= longest else longest

@@ -1,18 +1,21 @@
-"""Open files lazily, in chunks of bounded size."""
+"""Open files and stores lazily, in chunks of bounded size; several as one series."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from xgrad.errors import InputError, XgradError
-from xgrad.storage.chunking import read_chunks
+from xgrad.errors import InputError, MissingExtraError, XgradError
+from xgrad.storage.chunking import READ_BYTES, read_chunks
+from xgrad.storage.intact import check_whole, is_remote
+
+Source = str | os.PathLike[str]
 
 # In the order in which they are asked.
 ENGINES = {"netcdf4": "netCDF4", "h5netcdf": "h5netcdf", "scipy": "scipy"}
@@ -21,19 +24,29 @@ REMARKS = (
     "Variable\\(s\\) referenced in",  # cell_measures that live in another file, as all of CMIP does
     "The specified chunks separate the stored chunks",  # of small coordinates on the same dimensions
     "Unable to decode time axis into full numpy.datetime64",  # cftime is as good
+    "Failed to open Zarr store with consolidated metadata",  # Zarr 3 specifies none
 )
 
 
-def open(path: str | os.PathLike[str], *, chunks: Mapping[Hashable, int] | None = None) -> xr.Dataset:
-    """Open a netCDF file lazily, in chunks of bounded size.
+def open(
+    paths: Source | Sequence[Source],
+    *,
+    chunks: Mapping[Hashable, int] | None = None,
+    chunk_bytes: int = READ_BYTES,
+) -> xr.Dataset:
+    """Open netCDF files or Zarr stores lazily, in chunks of bounded size.
 
     Parameters
     ----------
-    path : str or os.PathLike
-        The file.
+    paths : str, os.PathLike or sequence of them
+        A file or store, or several that are one series: they are put together by their coordinates, and agree
+        in all that has no part in it. URLs are opened by fsspec.
     chunks : mapping of dimension to int, optional
         Chunk sizes; -1 is the whole dimension. The other dimensions get sizes that keep each chunk of each
-        variable within 16 MiB, made of whole stored chunks where the file has any.
+        variable within `chunk_bytes`, made of whole stored chunks where the file has any.
+    chunk_bytes : int
+        The size of a chunk, 16 MiB by default. Writing a result with two derivatives on two threads takes
+        about twenty times as much.
 
     Returns
     -------
@@ -43,51 +56,115 @@ def open(path: str | os.PathLike[str], *, chunks: Mapping[Hashable, int] | None 
     Raises
     ------
     InputError
-        If the file is absent or cannot be read as netCDF.
+        If a file is absent, cannot be read as netCDF or Zarr, or is cut off; or if several are no series.
     XgradError
         If `chunks` names an unknown dimension or an impossible size.
+
+    Notes
+    -----
+    Chunks of compressed netCDF-4 are read and decompressed in the worker threads, past HDF5 and its lock,
+    where h5py 3.16 or newer is installed (extra ``fastio``) and all filters of a variable are known: deflate,
+    shuffle, fletcher32. Everything else is read by the netCDF4 library, h5netcdf or SciPy, the first of them
+    that can.
     """
-    if not os.path.exists(path):
-        raise InputError(f"{os.fspath(path)!r} does not exist")
-    if not Path(path).is_file():
-        raise InputError(f"{os.fspath(path)!r} is not a file; netCDF files can be read")
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if not given:
+        raise InputError("there is nothing to open: paths is empty")
     with warnings.catch_warnings():
         for remark in REMARKS:
             warnings.filterwarnings("ignore", message=remark)
-        options = _readable(path)
-        with xr.open_dataset(path, **options, cache=False) as found:
-            sizes = read_chunks(found, _checked(chunks or {}, found.sizes))
-        return xr.open_dataset(path, **options, chunks=sizes)
+        ways = {path: _way(path) for path in dict.fromkeys(given)}
+        with _one(given[0], ways, None) as found:
+            sizes = read_chunks(found, _checked(chunks or {}, found.sizes), chunk_bytes)
+        if len(given) == 1:
+            return _one(given[0], ways, sizes)
+        return _series(given, ways, sizes)
 
 
-def _readable(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The options with which xarray opens a file: the first engine that can; times undecoded if need be."""
-    reasons = []
-    for engine in (name for name, module in ENGINES.items() if find_spec(module) is not None):
+def _one(path: Source, ways: Mapping[Source, dict[str, Any]], chunks: Mapping[Any, int] | None) -> xr.Dataset:
+    """Open one file or store."""
+    return xr.open_dataset(path, **ways[path], chunks=chunks, cache=None if chunks else False)
+
+
+def _series(
+    paths: Sequence[Source], ways: Mapping[Source, dict[str, Any]], chunks: Mapping[Any, int]
+) -> xr.Dataset:
+    """Open several as one."""
+    parts = [_one(path, ways, chunks) for path in paths]
+    try:
+        made: Any = xr.combine_by_coords(
+            parts,
+            data_vars="minimal",
+            coords="minimal",
+            compat="equals",
+            join="exact",
+            combine_attrs="override",
+        )
+    except (ValueError, xr.MergeError) as error:
+        _close(parts)
+        raise InputError(
+            f"the {len(paths)} inputs are no series that can be put together by its coordinates: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    series: xr.Dataset = made
+    series.set_close(partial(_close, parts))
+    series.encoding = dict(parts[0].encoding)
+    return series
+
+
+def _close(parts: Sequence[xr.Dataset]) -> None:
+    """Close the parts of a series."""
+    for part in parts:
+        part.close()
+
+
+def _way(path: Source) -> dict[str, Any]:
+    """Return the options with which xarray opens a file or store; times are left undecoded if need be."""
+    shown = os.fspath(path)
+    if not is_remote(path) and not os.path.exists(path):
+        raise InputError(f"{shown!r} does not exist")
+    store = shown.rstrip("/").endswith(".zarr") or os.path.isdir(shown)
+    if not store and not is_remote(path):
+        check_whole(path)
+    options = _readable(path, ["zarr"] if store else _engines(path))
+    try:
+        with warnings.catch_warnings(), xr.open_dataset(path, **options):
+            return options
+    except (ValueError, OverflowError) as error:
+        warnings.warn(
+            f"the times in {shown!r} stay plain numbers: {str(error).splitlines()[0]}", stacklevel=4
+        )
+        return options | {"decode_times": False}
+
+
+def _engines(path: Source) -> list[Any]:
+    """Return what may read a file, in the order in which it is asked."""
+    if is_remote(path):
+        return ["h5netcdf"]
+    return [name for name, module in ENGINES.items() if find_spec(module) is not None]
+
+
+def _readable(path: Source, engines: Iterable[Any]) -> dict[str, Any]:
+    """Return the options with the first engine that can read a file."""
+    shown, reasons = os.fspath(path), []
+    for engine in engines:
+        if engine in ("zarr", "h5netcdf") and find_spec(engine) is None:
+            raise MissingExtraError(f"reading {shown!r}", engine)
         # A coordinate in hours is left in hours, and a wave period in seconds is no time span.
         options: dict[str, Any] = {"engine": engine, "decode_coords": "all", "decode_timedelta": False}
         try:
             with xr.open_dataset(path, **options, decode_times=False):
-                pass
+                return options
         except PermissionError:
-            raise InputError(f"{os.fspath(path)!r} may not be read: permission denied") from None
+            raise InputError(f"{shown!r} may not be read: permission denied") from None
         except (OSError, ValueError, RuntimeError, TypeError, KeyError, IndexError) as error:
             reasons.append(f"{engine}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
-            continue
-        try:
-            with xr.open_dataset(path, **options):
-                return options
-        except (ValueError, OverflowError) as error:
-            warnings.warn(
-                f"the times in {os.fspath(path)!r} stay plain numbers: {str(error).splitlines()[0]}",
-                stacklevel=3,
-            )
-            return options | {"decode_times": False}
-    raise InputError(f"{os.fspath(path)!r} cannot be read as netCDF ({'; '.join(reasons)})")
+    kind = "Zarr" if engines == ["zarr"] else "netCDF"
+    raise InputError(f"{shown!r} cannot be read as {kind} ({'; '.join(reasons)})")
 
 
 def _checked(chunks: Mapping[Hashable, int], sizes: Mapping[Hashable, int]) -> dict[Hashable, int]:
-    """Wanted chunk sizes within the sizes of the dimensions."""
+    """Return wanted chunk sizes, within the sizes of the dimensions."""
     checked = {}
     for dim, size in chunks.items():
         if dim not in sizes:

@@ -1,27 +1,25 @@
-"""Write Datasets to netCDF chunk by chunk; the target is always the old file or the complete new one."""
+"""Write Datasets chunk by chunk; the target is always the old file or store, or the complete new one."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
-from datetime import UTC, datetime
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
+from xgrad import display
 from xgrad.errors import StorageError, XgradError
-from xgrad.storage.chunking import stored_chunks
-from xgrad.storage.running import running
-from xgrad.storage.targets import check_target, check_unchanged, private_folder, publish, state
-
-CONVENTIONS = "CF-1.11"
-# Encodings that are part of the meaning, not of how some other file was packed: what a variable refers to,
-LINKS = ("bounds", "cell_measures", "climatology", "coordinates", "formula_terms", "geometry", "grid_mapping")
-# and in which unit and calendar a time counts.
-TIMES = ("units", "calendar", "dtype")
+from xgrad.storage import formats, resuming, running, staging
+from xgrad.storage.encoding import Settings, prepared
+from xgrad.storage.intact import check_unchanged, state
+from xgrad.storage.progress import Bar, Progress, Report, bar
+from xgrad.storage.targets import FORMATS, check_target, private_folder, publish, sweep
 
 
 def write(
@@ -29,119 +27,159 @@ def write(
     path: str | os.PathLike[str],
     *,
     inputs: Iterable[str | os.PathLike[str]] = (),
-    complevel: int = 0,
+    engine: str = "netcdf4",
+    codec: str | None = None,
+    complevel: int | None = None,
+    dtype: str | None = None,
+    zarr_format: int = 3,
     overwrite: bool = False,
+    resume: bool = False,
     history: str | None = None,
-    progress: bool = False,
+    progress: bool | Report = False,
 ) -> None:
-    """Compute a Dataset and write it to a netCDF-4 file.
+    """Compute a Dataset and write it to a netCDF-4 file or a Zarr store.
 
     Parameters
     ----------
     ds : xarray.Dataset
-        What to write; Dask arrays are computed chunk by chunk.
+        What to write; Dask arrays are computed chunk by chunk, on the cluster of the active client if there
+        is one, else with threads.
     path : str or os.PathLike
-        The file to write: ``.nc``, ``.nc4`` or ``.cdf``.
+        What to write: ``.nc``, ``.nc4`` or ``.cdf`` for netCDF, ``.zarr`` for Zarr.
     inputs : iterable of str or os.PathLike
-        Files that `ds` is read from, none of which may be the target.
-    complevel : int
-        The zlib level, 0 (no compression) to 9.
+        Files and stores that `ds` is read from, none of which may be the target.
+    engine : {"netcdf4", "h5netcdf"}
+        What writes netCDF.
+    codec : {"isal", "zlib", "hdf5"}, optional
+        What compresses netCDF, see Notes; by default the fastest that is installed.
+    complevel : int, optional
+        Level of compression from 0, none, to 9: deflate with a shuffle of bytes in netCDF, Zstandard in Zarr.
+        By default netCDF is not compressed, and Zarr as it does by itself.
+    dtype : {"float32", "float64"}, optional
+        Data type in which floating data variables are stored; by default their own.
+    zarr_format : {3, 2}
+        Version of the Zarr format.
     overwrite : bool
-        Whether an existing file is replaced.
+        Whether an existing target is replaced.
+    resume : bool
+        Whether what is done is kept when the run is interrupted or fails, and taken up if it was: for Zarr.
     history : str, optional
         What was done, for the ``history`` attribute; it goes, with the time, before what is there.
-    progress : bool
-        Whether to draw a progress bar on stderr.
+    progress : bool or callable
+        Whether to draw a bar on stderr; or what is called with a `Progress` after each block.
 
     Raises
     ------
     TargetError
-        If the target exists and `overwrite` is false, or if it is one of the inputs.
+        If the target exists and `overwrite` is false, or if it is one of the inputs; or if the run that is to
+        be resumed was another one.
+    InputError
+        If the data cannot be read.
     ChangedInputError
         If one of the inputs changed since the call.
     StorageError
-        If writing failed, or reading the data meanwhile; the target is then what it was before.
+        If there is not enough space, or writing failed; the target is then what it was before.
     XgradError
-        If the suffix, the compression level or a data type is none that can be written.
+        If the suffix, an option or a data type is none that can be written.
 
     Notes
     -----
-    The file is made in a private folder beside the target and takes its place in one step at the end. Data
-    are stored unpacked, in chunks chosen afresh; coordinates of time keep their unit and calendar, and
-    unlimited dimensions stay unlimited.
+    The file is made in a private folder beside the target and takes its place in one step at the end; what
+    killed runs have left there is removed by the next. Data are stored unpacked, in chunks chosen afresh that
+    end where those of `ds` end; coordinates of time keep their unit and calendar, and unlimited dimensions
+    stay unlimited.
+
+    Whole chunks of netCDF are compressed in the worker threads and put into the file as they are, where
+    h5py 3.16 or newer is installed (extra ``fastio``): elsewhere HDF5 compresses them, one at a time.
     """
-    if complevel not in range(10):
-        raise XgradError(f"complevel is {complevel!r}; zlib knows the levels 0 to 9")
     sources = list(inputs)
     target = check_target(path, inputs=sources, overwrite=overwrite)
+    settings = Settings(FORMATS[target.suffix], engine, codec, complevel, dtype, zarr_format)
+    if resume and settings.format != "Zarr":
+        raise XgradError(
+            f"resume=True with {os.fspath(path)!r}: only Zarr can be taken up where a run ended; "
+            "write to .zarr"
+        )
     before = state(sources)
-    prepared = _prepared(ds, complevel, history)
+    made = prepared(ds, settings, history)
+    need = _check_space(made, target, settings)
+    unlimited = sorted(set(ds.encoding.get("unlimited_dims", ())) & set(ds.dims), key=str)
+    sweep(target)
     try:
-        with private_folder(target) as folder, running(progress=progress):
-            made = folder / target.name
-            unlimited = set(ds.encoding.get("unlimited_dims", ())) & set(ds.dims)
-            prepared.to_netcdf(
-                made, engine="netcdf4", format="NETCDF4", unlimited_dims=sorted(unlimited, key=str)
-            )
+        with _reported(progress, need) as report, private_folder(target, kept=resume) as folder:
+            file = folder / target.name
+            arrays = formats.lazy(made)
+            journal, fingerprint = None, _fingerprint(arrays, made, before, settings) if resume else {}
+            if resume:
+                journal = resuming.begin(folder, file, fingerprint)
+            elif running.cluster() is not None and settings.format == "netCDF":
+                arrays = staging.staged(arrays, folder, report)
+            with formats.laid_out(made, file, settings, unlimited) as targets:
+                if resume:
+                    resuming.settle(folder, fingerprint)
+                done = () if journal is None else journal.done()
+                running.store(arrays, targets, done=done, journal=journal, report=report)
             check_unchanged(before)
-            publish(made, target, overwrite=overwrite)
-    except (OSError, RuntimeError) as error:  # RuntimeError is what netCDF4 raises for a full disk
-        raise _explained(error, target) from error
+            publish(file, target, overwrite=overwrite)
+    except (StorageError, OSError, RuntimeError) as error:  # netCDF4 raises RuntimeError for a full disk
+        if isinstance(error, RuntimeError) and "NetCDF" not in str(error):
+            raise
+        raise _explained(error, target, need) from error
 
 
-def _prepared(ds: xr.Dataset, complevel: int, history: str | None) -> xr.Dataset:
-    """A shallow copy with fresh encodings and with the global attributes of a written file."""
-    # Dates are computed here: xarray cannot choose a data type for the bounds of a time axis chunk by chunk.
-    dates = {name: var.compute() for name, var in ds.coords.variables.items() if var.dtype.kind in "MmO"}
-    prepared = ds.assign_coords(dates)
-    prepared.encoding = {}
-    for name, var in prepared.variables.items():
-        if var.dtype.kind in "cV" or (var.dtype.kind == "f" and var.dtype.itemsize not in (4, 8)):
-            raise XgradError(
-                f"{name!r} has the data type {var.dtype}, which netCDF cannot store; convert it with .astype"
-            )
-        var.encoding = _encoding(var, name in prepared.coords, complevel)
-    _align_bounds(prepared)
-    attrs = {"Conventions": CONVENTIONS} | ds.attrs
-    if history is not None:
-        line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}: {history}"
-        attrs["history"] = f"{line}\n{ds.attrs['history']}" if ds.attrs.get("history") else line
-    prepared.attrs = attrs
-    return prepared
+@contextmanager
+def _reported(progress: bool | Report, need: int) -> Iterator[running.Report | None]:
+    """Give what the news of written blocks go to."""
+    told = bar() if progress is True else progress
+    try:
+        yield (lambda written, blocks: told(Progress(written, blocks, need))) if callable(told) else None
+    finally:
+        if isinstance(told, Bar):
+            told.close()
 
 
-def _align_bounds(ds: xr.Dataset) -> None:
-    """Let bounds of time count in the unit of their axis, as CF wants; in fractions of it if need be."""
-    for var in list(ds.variables.values()):
-        bounds = ds.variables.get(var.encoding.get("bounds", var.attrs.get("bounds")))
-        if bounds is not None and "units" in var.encoding:
-            unit = {key: var.encoding[key] for key in ("units", "calendar") if key in var.encoding}
-            bounds.encoding = {"dtype": np.dtype("f8")} | bounds.encoding | unit
+def _fingerprint(
+    arrays: Mapping[str, Any], made: xr.Dataset, inputs: Mapping[str, Any], settings: Settings
+) -> dict[str, Any]:
+    """Return what decides the result of a run, by what users call it."""
+    from dask.base import tokenize
+
+    eager = [var for name, var in made.variables.items() if str(name) not in arrays]
+    return {
+        "the version of xgrad": metadata.version("xgrad"),
+        "the inputs": inputs,
+        "the data or the options of the derivatives": {name: each.name for name, each in arrays.items()},
+        "the chunks": {name: each.chunks for name, each in arrays.items()},
+        "the coordinates": tokenize(*((each.dims, each.to_numpy()) for each in eager)),
+        "the options of writing": repr(settings),
+    }
 
 
-def _encoding(var: xr.Variable, coordinate: bool, complevel: int) -> dict[str, Any]:
-    """How one variable is stored: nothing is taken from its former file but what carries meaning."""
-    kept: tuple[str, ...] = LINKS + TIMES if _counts_time(var) else LINKS
-    encoding: dict[str, Any] = {key: var.encoding[key] for key in kept if var.encoding.get(key) is not None}
-    if coordinate and var.dtype.kind in "fMmO":
-        # Left to itself, xarray would mark NaN as missing; CF coordinates miss nothing.
-        encoding["_FillValue"] = var.encoding.get("_FillValue") if _counts_time(var) else None
-    if var.ndim and var.size and var.dtype.kind in "biuf":
-        blocks = var.chunks or [(size,) for size in var.shape]
-        encoding["chunksizes"] = stored_chunks(var.shape, blocks, var.dtype.itemsize)
-        if complevel:
-            encoding |= {"zlib": True, "complevel": complevel, "shuffle": True}
-    return encoding
+def _check_space(ds: xr.Dataset, target: Path, settings: Settings) -> int:
+    """Refuse what cannot fit, warn of what may not; return the bytes that are needed without compression."""
+    need = ds.nbytes
+    free = shutil.disk_usage(target.parent).free
+    plain = settings.format == "netCDF" and not settings.complevel
+    # Deflate and Zstandard make no array smaller than a thousandth or so.
+    least = need if plain else need // 1000
+    if least > free:
+        raise StorageError(
+            f"{os.fspath(target)!r} needs {'' if plain else 'more than '}{display.size(least)}, and "
+            f"{display.size(free)} are free there; make room, or write elsewhere"
+        )
+    if need > free:
+        warnings.warn(
+            f"{os.fspath(target)!r} needs {display.size(need)} without compression, and "
+            f"{display.size(free)} are free there",
+            stacklevel=3,
+        )
+    return need
 
 
-def _counts_time(var: xr.Variable) -> bool:
-    """Whether a variable holds dates; of objects, cftime dates have a calendar and strings have none."""
-    return var.dtype.kind in "Mm" or (var.dtype.kind == "O" and "calendar" in var.encoding)
-
-
-def _explained(error: Exception, target: Path) -> Exception:
-    """The error as one line that says what to do, where it is one of storage."""
-    if isinstance(error, RuntimeError) and "NetCDF" not in str(error):
-        return error
-    free = shutil.disk_usage(target.parent).free / 2**20
-    return StorageError(f"writing {os.fspath(target)!r} failed: {error}; {free:.0f} MiB are free there")
+def _explained(error: Exception, target: Path, need: int) -> StorageError:
+    """Return the error as one line that says what is needed and what is there."""
+    free = shutil.disk_usage(target.parent).free
+    return StorageError(
+        f"writing {os.fspath(target)!r} failed: {error}; it needs {display.size(need)} without compression, "
+        f"and {display.size(free)} are free there"
+    )
