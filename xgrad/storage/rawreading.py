@@ -1,0 +1,378 @@
+"""Read the chunks of netCDF-4 files without HDF5: any number of threads inflate at once.
+
+HDF5 and netCDF-C do one thing at a time, under a lock. Here HDF5 only tells where the chunks of a variable
+lie in the file; the threads that want them read them from there and decode them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray.backends import BackendArray, BackendEntrypoint, NetCDF4DataStore, StoreBackendEntrypoint
+from xarray.backends.locks import HDF5_LOCK
+from xarray.core import indexing
+
+from xgrad.errors import InputError
+from xgrad.storage.filters import Pipeline, Unsupported
+
+# A chunk costs Python some 20 µs; below these sizes HDF5 is as fast.
+_SMALL_VARIABLE = 1 << 16
+_SMALL_CHUNK = 1 << 13
+_INDEXES_KEPT = 128
+# How netCDF-C names a variable in the file if a dimension has its name and it is no coordinate of that one.
+_APART = "_nc4_non_coord_"
+
+
+def available() -> bool:
+    """Whether chunks can be read and written raw here.
+
+    Returns
+    -------
+    bool
+        False without h5py 3.16, whose direct chunk calls are the first to be safe with threads.
+    """
+    try:
+        import h5py
+    except ImportError:
+        return False
+    known = h5py.version.version_tuple[:2] >= (3, 16) and hasattr(h5py.h5d.DatasetID, "chunk_iter")
+    return known and hasattr(os, "pread")
+
+
+def raw_variables(path: str | os.PathLike[str]) -> dict[str, str | None]:
+    """Tell which variables of a file are read raw.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A file that xarray's engine netcdf4 can open.
+
+    Returns
+    -------
+    dict of str to str or None
+        For each variable the reason why it is read in the ordinary way; None if it is read raw.
+    """
+    store = _RawStore.open(os.fspath(path))
+    try:
+        store.get_variables()
+        return dict(store.reasons)
+    finally:
+        store.close()
+
+
+class RawEntrypoint(BackendEntrypoint):
+    """What `xarray.open_dataset` takes as `engine`: netcdf4, but chunks are read raw where that is possible.
+
+    Values, data types, attributes and encodings are those of the engine netcdf4.
+    """
+
+    description = "Open netCDF files with the engine netcdf4, and read compressed chunks in many threads"
+    # xarray finds them out for engines that are given by name only.
+    open_dataset_parameters = (
+        "filename_or_obj",
+        "mask_and_scale",
+        "decode_times",
+        "concat_characters",
+        "decode_coords",
+        "drop_variables",
+        "use_cftime",
+        "decode_timedelta",
+        "group",
+    )
+
+    def open_dataset(  # type: ignore[override]
+        self,
+        filename_or_obj: str | os.PathLike[str],
+        *,
+        mask_and_scale: bool | Mapping[str, bool] = True,
+        decode_times: Any = True,
+        concat_characters: bool | Mapping[str, bool] = True,
+        decode_coords: Any = True,
+        drop_variables: str | Iterable[str] | None = None,
+        use_cftime: Any = None,
+        decode_timedelta: Any = None,
+        group: str | None = None,
+    ) -> xr.Dataset:
+        """Open a file as xarray's engine netcdf4 does.
+
+        Parameters
+        ----------
+        filename_or_obj : str or os.PathLike
+            The file.
+        mask_and_scale, decode_times, concat_characters, decode_coords : optional
+            As in `xarray.open_dataset`.
+        drop_variables : str or iterable of str, optional
+            Variables to leave out.
+        use_cftime, decode_timedelta : optional
+            As in `xarray.open_dataset`.
+        group : str, optional
+            The group of the file.
+
+        Returns
+        -------
+        xarray.Dataset
+            Decoded and lazy.
+        """
+        path = os.path.abspath(os.path.expanduser(os.fspath(filename_or_obj)))
+        store = _RawStore.open(path, group=group)
+        try:
+            return StoreBackendEntrypoint().open_dataset(
+                store,
+                mask_and_scale=mask_and_scale,
+                decode_times=decode_times,
+                concat_characters=concat_characters,
+                decode_coords=decode_coords,
+                drop_variables=drop_variables,
+                use_cftime=use_cftime,
+                decode_timedelta=decode_timedelta,
+            )
+        except BaseException:
+            store.close()
+            raise
+
+
+class _RawStore(NetCDF4DataStore):
+    """xarray's access to a netCDF file, with arrays of our own for what can be read raw."""
+
+    reasons: dict[str, str | None]
+
+    def get_variables(self) -> Mapping[str, xr.Variable]:
+        """All variables; why they are not raw is in `reasons` afterwards."""
+        variables = dict(super().get_variables())
+        why_none = self._why_none()
+        self.reasons = dict.fromkeys(variables, why_none)
+        if why_none is None:
+            import h5py
+
+            with HDF5_LOCK, h5py.File(self._filename, "r") as file:
+                for name, var in variables.items():
+                    try:
+                        raw = self._raw(file[self._group or "/"], name, var)
+                    except Unsupported as reason:
+                        self.reasons[name] = str(reason)
+                    else:
+                        data = indexing.LazilyIndexedArray(raw)
+                        variables[name] = xr.Variable(var.dims, data, var.attrs, var.encoding, fastpath=True)
+        return variables
+
+    def _why_none(self) -> str | None:
+        """What keeps the whole file from being read raw."""
+        if not self.format.startswith("NETCDF4"):
+            return "its file is not netCDF-4"
+        if not os.path.isfile(self._filename):
+            return "its file is not local"
+        return None if available() else "h5py 3.16 is not installed"
+
+    def _raw(self, group: Any, name: str, var: xr.Variable) -> RawArray:
+        """The array of one variable; the caller holds the lock."""
+        if var.nbytes <= _SMALL_VARIABLE:
+            raise Unsupported("it is small")
+        dataset = group[_APART + name if _APART + name in group else name]
+        pipeline = Pipeline.of(dataset)
+        if pipeline.nbytes < _SMALL_CHUNK:
+            raise Unsupported(f"its chunks are small ({pipeline.nbytes} bytes)")
+        if dataset.shape != var.shape or pipeline.dtype != var.dtype:  # as where another variable is longer
+            raise Unsupported("netCDF sees it with another shape or type")
+        path = os.path.realpath(self._filename)
+        return RawArray(path, dataset.name, var.shape, var.dtype, _state(os.stat(path)))
+
+
+class RawArray(BackendArray):
+    """A variable of a netCDF-4 file, for xarray's lazy indexing; pickled as a name.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    name : str
+        The variable, as HDF5 names it.
+    shape : tuple of int
+        Its shape.
+    dtype : dtype
+        Its data type as stored.
+    state : tuple of int
+        Size of the file and time of its last change; a file that differs is not read.
+
+    Notes
+    -----
+    A file is opened for each read and closed after it, which takes microseconds where reading takes
+    milliseconds; no descriptor outlives a read, whatever the number of files and threads.
+    """
+
+    def __init__(
+        self, path: str, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], state: tuple[int, int]
+    ) -> None:
+        self.path = path
+        self.name = name
+        self.shape = shape
+        self.dtype = dtype
+        self.state = state
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> NDArray[Any]:
+        found: NDArray[Any] = indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+        )
+        return found
+
+    def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
+        """Read what is selected along each dimension by itself."""
+        try:
+            file = os.open(self.path, os.O_RDONLY)
+        except OSError as error:
+            raise InputError(f"{self.path!r} cannot be read any more: {error.strerror}") from error
+        try:
+            index = self._index(os.fstat(file))
+            chunks = index.pipeline.chunks
+            parts = [
+                _parts(each, size, chunk) for each, size, chunk in zip(key, self.shape, chunks, strict=True)
+            ]
+            out = np.empty([sum(part.length for part in along) for along in parts], self.dtype)
+            for each in itertools.product(*parts):
+                self._read_chunk(file, index, each, out)
+        finally:
+            os.close(file)
+        return out[tuple(0 if isinstance(each, int | np.integer) else slice(None) for each in key)]
+
+    def _read_chunk(self, file: int, index: _Index, parts: Sequence[_Part], out: NDArray[Any]) -> None:
+        """Read what is wanted of one chunk."""
+        number = tuple(part.number for part in parts)
+        target = _selection([part.to for part in parts])
+        size = int(index.sizes[number])
+        if not size:
+            out[target] = index.pipeline.fill
+            return
+        raw = os.pread(file, size, int(index.offsets[number]))
+        mask = int(index.masks[number])
+        try:
+            if len(raw) < size:
+                raise InputError("the file ends before it")
+            whole = all(part.whole for part in parts)
+            if whole and (region := out[target]).flags.c_contiguous:
+                index.pipeline.decode(raw, mask, region)
+            else:
+                out[target] = index.pipeline.decode(raw, mask)[_selection([part.of for part in parts])]
+        except InputError as error:
+            raise InputError(
+                f"{self.path!r} is damaged: chunk {number} of {self.name!r} cannot be read: {error}"
+            ) from None
+
+    def _index(self, status: os.stat_result) -> _Index:
+        """Where the chunks are, asked of HDF5 once in a process."""
+        if _state(status) != self.state:
+            raise InputError(f"{self.path!r} changed since it was opened; open it again")
+        key = (self.path, self.name, *self.state, status.st_ino, status.st_dev)
+        found = _indexes.get(key)
+        if found is None:
+            with HDF5_LOCK:
+                found = _indexes.get(key)
+                if found is None:
+                    found = _indexes[key] = _Index.of(self.path, self.name)
+                    while len(_indexes) > _INDEXES_KEPT:
+                        del _indexes[next(iter(_indexes))]
+        return found
+
+
+class _Index(NamedTuple):
+    """Place, size and filter mask of each chunk of a variable, on their grid; size 0: none there."""
+
+    pipeline: Pipeline
+    offsets: NDArray[np.uint64]
+    sizes: NDArray[np.uint32]
+    masks: NDArray[np.uint32]
+
+    @classmethod
+    def of(cls, path: str, name: str) -> _Index:
+        """Ask HDF5; the caller holds its lock."""
+        import h5py
+
+        with h5py.File(path, "r") as file:
+            dataset = file[name]
+            pipeline = Pipeline.of(dataset)
+            chunks = pipeline.chunks
+            grid = [-(-size // chunk) for size, chunk in zip(dataset.shape, chunks, strict=True)]
+            index = cls(pipeline, np.zeros(grid, "u8"), np.zeros(grid, "u4"), np.zeros(grid, "u4"))
+
+            def enter(stored: Any) -> None:
+                number = tuple(
+                    start // chunk for start, chunk in zip(stored.chunk_offset, chunks, strict=True)
+                )
+                index.offsets[number] = stored.byte_offset
+                index.sizes[number] = stored.size
+                index.masks[number] = stored.filter_mask
+
+            dataset.id.chunk_iter(enter)
+        return index
+
+
+_indexes: dict[tuple[Any, ...], _Index] = {}
+
+
+class _Part(NamedTuple):
+    """What is wanted of one chunk along one dimension.
+
+    Attributes
+    ----------
+    number : int
+        Of the chunk.
+    to, of : slice or ndarray of int
+        Where it goes to in the result, and where it is in the chunk.
+    length : int
+        How many elements.
+    whole : bool
+        Whether that is all of the chunk, in its order.
+    """
+
+    number: int
+    to: slice | NDArray[np.intp]
+    of: slice | NDArray[np.intp]
+    length: int
+    whole: bool
+
+
+def _parts(key: Any, size: int, chunk: int) -> list[_Part]:
+    """Divide a selection along one dimension among the chunks."""
+    if isinstance(key, int | np.integer):
+        at = range(size)[key]
+        key = slice(at, at + 1)
+    if isinstance(key, slice):
+        wanted = range(size)[key]
+        if wanted.step == 1:
+            return list(_runs(wanted, chunk))
+        key = np.arange(wanted.start, wanted.stop, wanted.step)
+    positions = np.where(key < 0, key + size, key)
+    if positions.size and (positions.min() < 0 or positions.max() >= size):
+        raise IndexError(f"an index is out of bounds for a dimension of size {size}")
+    numbers = positions // chunk
+    parts = []
+    for number in np.unique(numbers).tolist():
+        (to,) = np.nonzero(numbers == number)
+        parts.append(_Part(number, to, positions[to] - number * chunk, to.size, False))
+    return parts
+
+
+def _runs(wanted: range, chunk: int) -> Iterator[_Part]:
+    """Divide a gapless selection among the chunks."""
+    for number in range(wanted.start // chunk, -(-wanted.stop // chunk)) if wanted else ():
+        first = number * chunk
+        start, stop = max(first, wanted.start), min(first + chunk, wanted.stop)
+        to, of = (slice(start - begin, stop - begin) for begin in (wanted.start, first))
+        yield _Part(number, to, of, stop - start, stop - start == chunk)
+
+
+def _selection(along: Sequence[slice | NDArray[np.intp]]) -> tuple[Any, ...]:
+    """Select along each dimension by itself, as NumPy does with slices alone."""
+    if all(isinstance(each, slice) for each in along):
+        return tuple(along)
+    lists = [np.r_[each] if isinstance(each, slice) else each for each in along]
+    return np.ix_(*lists)
+
+
+def _state(status: os.stat_result) -> tuple[int, int]:
+    """What differs once a file has been changed."""
+    return status.st_size, status.st_mtime_ns
