@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import array_api_strict
 import dask
 import numpy as np
 import pyproj
@@ -293,6 +294,24 @@ def test_dtypes_are_rounded_once(kind: str, dtype: str) -> None:
     for name in right:
         expected = right[name].astype("float64" if dtype == "int16" else dtype)
         np.testing.assert_array_equal(found[name].values, expected.values, strict=True)
+
+
+@pytest.mark.parametrize("kind", GRIDS)
+@pytest.mark.parametrize("held", ["durations", "durations on dask", "array API"])
+def test_any_array_has_the_same_derivatives(kind: str, held: str) -> None:
+    f, geometry = GRIDS[kind]
+    whole = (1e3 * f).round()
+    other = whole.astype("m8[s]")
+    if held == "durations on dask":
+        other = other.chunk(4)
+    elif held == "array API":
+        other = whole.copy(data=array_api_strict.asarray(whole.values))
+    found, right = (g.grad.compute(geometry=geometry, order=4) for g in (other, whole))
+    for name, expected in right.items():
+        data = found[name].data
+        values = np.asarray(data.compute() if hasattr(data, "compute") else data)
+        bound = 1e-13 * np.nanmax(abs(expected.values))
+        np.testing.assert_allclose(values, expected.values, rtol=0, atol=bound)
 
 
 @pytest.mark.parametrize("kind", GRIDS)

@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import array_api_strict
+import dask.array as da
 import numpy as np
+import pint
 import pytest
+import references
 import xarray as xr
 
 import xgrad
@@ -282,6 +286,49 @@ def test_land_without_coordinates(fill: float, lazy: bool) -> None:
         np.testing.assert_array_equal(np.isnan(array.values), land)
         assert abs(array.values - right)[~land].max() * 6371229.0 <= 1e-3  # one-sided stencils of order 4
         np.testing.assert_array_equal(array.values[far], plain.values[far])
+
+
+def held_as(kind: str, values: np.ndarray, gaps: np.ndarray) -> Any:
+    """The same values in other arrays, which cannot hold NaN or have other words for what is missing."""
+    whole = np.round(1e3 * values)
+    masked = np.ma.masked_array(whole, gaps)
+    return {
+        "masked": lambda: masked,
+        "masked int16": lambda: masked.astype("i2"),
+        "masked on dask": lambda: da.from_array(masked, chunks=(20, 31), asarray=False),
+        "int16": lambda: whole.astype("i2"),
+        "int16 on dask": lambda: da.from_array(whole.astype("i2"), chunks=(20, 31)),
+        "big-endian": lambda: np.where(gaps, np.nan, whole).astype(">f8"),
+        "durations": lambda: np.where(gaps, np.timedelta64("NaT"), whole.astype("m8[s]")),
+        "quantity": lambda: pint.UnitRegistry().Quantity(np.where(gaps, np.nan, whole), "K"),
+        "array API": lambda: array_api_strict.asarray(np.where(gaps, np.nan, whole)),
+    }[kind]()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("masked", "masked int16", "masked on dask", "int16", "int16 on dask"),
+        *("big-endian", "durations", "quantity", "array API"),
+    ],
+)
+def test_land_whatever_holds_the_data(kind: str) -> None:
+    """Neither masked neighbours nor what is stored on land is ever read."""
+    f = curved(96, 49)
+    land, gaps = np.zeros(f.shape, bool), np.random.default_rng(0).random(f.shape) < 0.1
+    land[20:27, 40:52] = True
+    if "int16" in kind and "masked" not in kind:
+        gaps[:] = False
+    g = f.assign_coords({k: f[k].where(~land).assign_attrs(f[k].attrs) for k in ("lon", "lat")})
+    held = xr.DataArray(xr.Variable(f.dims, f.values), g.coords, name="f")
+    held.variable._data = held_as(kind, f.values, gaps)
+    found = held.grad.compute(["x", "y"], geometry="curvilinear", order=4)
+    values = np.where(land | gaps, np.nan, np.round(1e3 * f.values))
+    right = references.chord(values, g.lon.values, g.lat.values, 4, 6371229.0, 0.0, ring=True)
+    for array, expected in zip((found.df_dx, found.df_dy), right, strict=True):
+        data = getattr(array.data, "magnitude", array.data)
+        data = np.asarray(data.compute() if hasattr(data, "compute") else data)
+        np.testing.assert_allclose(data, expected, rtol=0, atol=1e-12 * np.nanmax(abs(expected)))
 
 
 def test_the_place_0_0_is_a_place() -> None:

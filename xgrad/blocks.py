@@ -143,14 +143,15 @@ def run(
         block = _plain(block, dtype)
         halos = [([_plain(p, dtype) for p in low], [_plain(p, dtype) for p in high]) for low, high in halos]
         if block.dtype.kind in "mM":
-            return _run_times(block, sections, halos, gaps)
+            found = _run_times(block, sections, halos, gaps)
+            return _summed(found, sums, factors, replaced, dtype) if sums else found
     compiled = kernels.compiled_for(block)
     if compiled is None:
         between = working_dtype(block, dtype) if sums else dtype
-        found = [
+        found = tuple(
             _run_portable(block, s, halo, between, gaps) for s, halo in zip(sections, halos, strict=True)
-        ]
-        return _summed(found, sums, factors, replaced, dtype) if sums else tuple(found)
+        )
+        return _summed(found, sums, factors, replaced, dtype) if sums else found
     made = tuple(np.empty_like(block, dtype=dtype) for _ in sums or sections) if outs is None else tuple(outs)
     if block.size:
         slabs = _slabs(block, dtype.itemsize)

@@ -242,12 +242,21 @@ def like(array: Array, chunks: Sequence[tuple[int, ...]] | None) -> Array:
 
 def without(data: Array, invalid: Array) -> Array:
     """Return data that are missing where there are no coordinates; both have the same dimensions."""
-    dtype = blocks.result_dtype(data)
     if not is_chunked(data):
-        return np.where(invalid, dtype.type(np.nan), data)
+        return _without(data, invalid)
     import dask.array as da
 
-    return da.where(like(invalid, data.chunks), dtype.type(np.nan), data)
+    meta = np.ma.array(data._meta) if isinstance(data._meta, np.ndarray) else data._meta
+    return da.map_blocks(_without, data, like(invalid, data.chunks), dtype=data.dtype, meta=meta)
+
+
+def _without(block: Array, invalid: Array) -> Array:
+    """Mask a block: of NumPy arrays of any dtype, what is masked already stays so."""
+    if isinstance(block, np.ndarray):
+        return np.ma.array(block, mask=np.ma.getmaskarray(block) | invalid)
+    xp = block.__array_namespace__()
+    dtype = blocks.result_dtype(block)
+    return xp.where(xp.asarray(invalid), xp.asarray(xp.nan, dtype=dtype), xp.astype(block, dtype))
 
 
 def _may_have_gaps(data: Array) -> bool:
