@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from xarray.core import indexing
 
 from xgrad.errors import InputError
 from xgrad.storage.filters import Pipeline, Unsupported
+from xgrad.storage.rawparts import Part, parts, selection
 
 # A chunk costs Python some 20 µs; below these sizes HDF5 is as fast.
 _SMALL_VARIABLE = 1 << 16
@@ -229,20 +230,18 @@ class RawArray(BackendArray):
         try:
             index = self._index(os.fstat(file))
             chunks = index.pipeline.chunks
-            parts = [
-                _parts(each, size, chunk) for each, size, chunk in zip(key, self.shape, chunks, strict=True)
-            ]
-            out = np.empty([sum(part.length for part in along) for along in parts], self.dtype)
-            for each in itertools.product(*parts):
+            wanted = [parts(*each) for each in zip(key, self.shape, chunks, strict=True)]
+            out = np.empty([sum(part.length for part in along) for along in wanted], self.dtype)
+            for each in itertools.product(*wanted):
                 self._read_chunk(file, index, each, out)
         finally:
             os.close(file)
         return out[tuple(0 if isinstance(each, int | np.integer) else slice(None) for each in key)]
 
-    def _read_chunk(self, file: int, index: _Index, parts: Sequence[_Part], out: NDArray[Any]) -> None:
+    def _read_chunk(self, file: int, index: _Index, wanted: Sequence[Part], out: NDArray[Any]) -> None:
         """Read what is wanted of one chunk."""
-        number = tuple(part.number for part in parts)
-        target = _selection([part.to for part in parts])
+        number = tuple(part.number for part in wanted)
+        target = selection([part.to for part in wanted])
         size = int(index.sizes[number])
         if not size:
             out[target] = index.pipeline.fill
@@ -252,11 +251,11 @@ class RawArray(BackendArray):
         try:
             if len(raw) < size:
                 raise InputError("the file ends before it")
-            whole = all(part.whole for part in parts)
+            whole = all(part.whole for part in wanted)
             if whole and (region := out[target]).flags.c_contiguous:
                 index.pipeline.decode(raw, mask, region)
             else:
-                out[target] = index.pipeline.decode(raw, mask)[_selection([part.of for part in parts])]
+                out[target] = index.pipeline.decode(raw, mask)[selection([part.of for part in wanted])]
         except InputError as error:
             raise InputError(
                 f"{self.path!r} is damaged: chunk {number} of {self.name!r} cannot be read: {error}"
@@ -311,66 +310,6 @@ class _Index(NamedTuple):
 
 
 _indexes: dict[tuple[Any, ...], _Index] = {}
-
-
-class _Part(NamedTuple):
-    """What is wanted of one chunk along one dimension.
-
-    Attributes
-    ----------
-    number : int
-        Of the chunk.
-    to, of : slice or ndarray of int
-        Where it goes to in the result, and where it is in the chunk.
-    length : int
-        How many elements.
-    whole : bool
-        Whether that is all of the chunk, in its order.
-    """
-
-    number: int
-    to: slice | NDArray[np.intp]
-    of: slice | NDArray[np.intp]
-    length: int
-    whole: bool
-
-
-def _parts(key: Any, size: int, chunk: int) -> list[_Part]:
-    """Divide a selection along one dimension among the chunks."""
-    if isinstance(key, int | np.integer):
-        at = range(size)[key]
-        key = slice(at, at + 1)
-    if isinstance(key, slice):
-        wanted = range(size)[key]
-        if wanted.step == 1:
-            return list(_runs(wanted, chunk))
-        key = np.arange(wanted.start, wanted.stop, wanted.step)
-    positions = np.where(key < 0, key + size, key)
-    if positions.size and (positions.min() < 0 or positions.max() >= size):
-        raise IndexError(f"an index is out of bounds for a dimension of size {size}")
-    numbers = positions // chunk
-    parts = []
-    for number in np.unique(numbers).tolist():
-        (to,) = np.nonzero(numbers == number)
-        parts.append(_Part(number, to, positions[to] - number * chunk, to.size, False))
-    return parts
-
-
-def _runs(wanted: range, chunk: int) -> Iterator[_Part]:
-    """Divide a gapless selection among the chunks."""
-    for number in range(wanted.start // chunk, -(-wanted.stop // chunk)) if wanted else ():
-        first = number * chunk
-        start, stop = max(first, wanted.start), min(first + chunk, wanted.stop)
-        to, of = (slice(start - begin, stop - begin) for begin in (wanted.start, first))
-        yield _Part(number, to, of, stop - start, stop - start == chunk)
-
-
-def _selection(along: Sequence[slice | NDArray[np.intp]]) -> tuple[Any, ...]:
-    """Select along each dimension by itself, as NumPy does with slices alone."""
-    if all(isinstance(each, slice) for each in along):
-        return tuple(along)
-    lists = [np.r_[each] if isinstance(each, slice) else each for each in along]
-    return np.ix_(*lists)
 
 
 def _state(status: os.stat_result) -> tuple[int, int]:

@@ -1,0 +1,133 @@
+"""Write whole chunks of netCDF-4 files as they are stored: any number of threads deflate at once."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from xarray.backends.locks import HDF5_LOCK
+
+from xgrad.storage.filters import Pipeline, Unsupported
+
+
+@contextmanager
+def raw_targets(
+    path: str | os.PathLike[str], arrays: Mapping[str, Any], codec: str | None = None
+) -> Iterator[dict[str, RawTarget]]:
+    """Open a netCDF-4 file, made with all its metadata, to write blocks into its variables.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file, which nobody else has open.
+    arrays : mapping of str to array
+        The variables, and what has the shape that each of them is to get.
+    codec : {"isal", "zlib"}, optional
+        What deflates; the fastest that is installed by default. The level is the one that the file says.
+
+    Yields
+    ------
+    dict of str to RawTarget
+        What takes the blocks of each variable, those included that are written in the ordinary way.
+    """
+    import h5py
+
+    with HDF5_LOCK:
+        file = h5py.File(path, "r+")
+    try:
+        with HDF5_LOCK:
+            targets = {name: RawTarget(file[name], each.shape, codec) for name, each in arrays.items()}
+        yield targets
+    finally:
+        with HDF5_LOCK:
+            file.close()
+
+
+class RawTarget:
+    """A variable of an open file: ``target[region] = block``, from any thread.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+        The variable; the caller holds the HDF5 lock.
+    shape : tuple of int, optional
+        The shape that it is to get, where it has unlimited dimensions.
+    codec : {"isal", "zlib"}, optional
+        What deflates.
+
+    Attributes
+    ----------
+    reason : str or None
+        Why HDF5 deflates, if it has to.
+    """
+
+    def __init__(self, dataset: Any, shape: tuple[int, ...] | None = None, codec: str | None = None) -> None:
+        if shape is not None and shape != dataset.shape:
+            dataset.resize(shape)
+        self._dataset = dataset
+        self._shape: tuple[int, ...] = dataset.shape
+        self._pipeline: Pipeline | None = None
+        self.reason: str | None = None
+        try:
+            self._pipeline = Pipeline.of(dataset, codec)
+        except Unsupported as reason:
+            self.reason = str(reason)
+
+    def __setitem__(self, region: tuple[slice, ...], block: Any) -> None:
+        """Write a block; whole chunks of it are encoded in the calling thread."""
+        if self._pipeline is None:
+            with HDF5_LOCK:
+                self._dataset[region] = block
+            return
+        block = np.asarray(block).astype(self._pipeline.dtype, casting="same_kind", copy=False)
+        along = zip(region, self._pipeline.chunks, self._shape, strict=True)
+        for pieces in itertools.product(*[list(_pieces(*each)) for each in along]):
+            part = block[tuple(piece.of for piece in pieces)]
+            if all(piece.whole for piece in pieces):
+                self._write(self._pipeline, tuple(piece.start for piece in pieces), part)
+            else:
+                with HDF5_LOCK:
+                    self._dataset[tuple(piece.to for piece in pieces)] = part
+
+    def _write(self, pipeline: Pipeline, start: tuple[int, ...], part: NDArray[Any]) -> None:
+        """Write a whole chunk, or all of it that is within the array."""
+        if part.shape != pipeline.chunks:
+            padded = np.full(pipeline.chunks, pipeline.fill, pipeline.dtype)
+            padded[tuple(slice(size) for size in part.shape)] = part
+            part = padded
+        stored = pipeline.encode(part)
+        with HDF5_LOCK:
+            self._dataset.id.write_direct_chunk(start, stored)
+
+
+class _Piece(NamedTuple):
+    """What belongs to one chunk, along one dimension.
+
+    Attributes
+    ----------
+    start : int
+        Where the chunk starts.
+    of, to : slice
+        Where the piece is in the block, and in the array.
+    whole : bool
+        Whether that is all of the chunk that is within the array.
+    """
+
+    start: int
+    of: slice
+    to: slice
+    whole: bool
+
+
+def _pieces(region: slice, chunk: int, size: int) -> Iterator[_Piece]:
+    """Divide a part of a dimension among its chunks."""
+    for start in range(region.start // chunk * chunk, region.stop, chunk):
+        stop = min(start + chunk, size)
+        low, high = max(start, region.start), min(stop, region.stop)
+        of = slice(low - region.start, high - region.start)
+        yield _Piece(start, of, slice(low, high), (low, high) == (start, stop))
