@@ -255,7 +255,7 @@ def _unshuffled(data: Bytes, out: Bytes, size: int) -> Bytes:
     """Gather the bytes of each element, of which first all first bytes are stored, then all second ones."""
     whole = data.size // size * size  # a checksum may follow
     planes, elements = data[:whole].reshape(size, -1), out[:whole]
-    kernel = _kernel(_gather, size)
+    kernel = _shuffler(_gather, size)
     if kernel is None:
         elements.reshape(-1, size)[...] = planes.T
     else:
@@ -269,7 +269,7 @@ def _shuffled(data: Bytes, out: Bytes, size: int) -> Bytes:
     """Store first the first bytes of all elements, then their second bytes, and so on."""
     whole = data.size // size * size
     elements, planes = data[:whole], out[:whole].reshape(size, -1)
-    kernel = _kernel(_spread, size)
+    kernel = _shuffler(_spread, size)
     if kernel is None:
         planes[...] = elements.reshape(-1, size).T
     else:
@@ -305,15 +305,31 @@ def _spread(elements, planes):  # type: ignore[no-untyped-def]
 
 
 @cache
-def _kernel(function: Callable[..., None], size: int) -> Callable[..., None] | None:
-    """Compile a loop for elements of one size; None where Numba cannot be imported."""
-    if sys.byteorder != "little" or size == 1:
-        return None
+def compiled(function: Callable[..., None], *labels: object) -> Callable[..., None] | None:
+    """Compile a loop for arrays that the labels tell.
+
+    Parameters
+    ----------
+    function : callable
+        The loop.
+    *labels : object
+        What tells the types of its arrays: each kernel is made, and cached on disk, for one set of them.
+
+    Returns
+    -------
+    callable or None
+        It holds the GIL for moments only; None where Numba cannot be imported.
+    """
     try:
         from xgrad.kernels.compiled import _compiled
     except ImportError:
         return None
-    return _compiled(function, size)
+    return _compiled(function, *labels)
+
+
+def _shuffler(function: Callable[..., None], size: int) -> Callable[..., None] | None:
+    """Compile a loop that shifts the bytes of an element out of it or into it."""
+    return compiled(function, size) if size > 1 and sys.byteorder == "little" else None
 
 
 def _checked(data: Bytes) -> Bytes:

@@ -21,6 +21,7 @@ from xarray.core import indexing
 from xgrad.errors import InputError
 from xgrad.storage.filters import Pipeline, Unsupported
 from xgrad.storage.rawparts import Part, parts, selection
+from xgrad.storage.rawtables import Packing
 
 # A chunk costs Python some 20 µs; below these sizes HDF5 is as fast.
 _SMALL_VARIABLE = 1 << 16
@@ -123,7 +124,7 @@ class RawEntrypoint(BackendEntrypoint):
         path = os.path.abspath(os.path.expanduser(os.fspath(filename_or_obj)))
         store = _RawStore.open(path, group=group)
         try:
-            return StoreBackendEntrypoint().open_dataset(
+            found = StoreBackendEntrypoint().open_dataset(
                 store,
                 mask_and_scale=mask_and_scale,
                 decode_times=decode_times,
@@ -133,21 +134,26 @@ class RawEntrypoint(BackendEntrypoint):
                 use_cftime=use_cftime,
                 decode_timedelta=decode_timedelta,
             )
+            for name, (raw, attrs) in store.raw.items():
+                if name in found.variables:
+                    raw.unpack(found.variables[name], attrs)
         except BaseException:
             store.close()
             raise
+        return found
 
 
 class _RawStore(NetCDF4DataStore):
     """xarray's access to a netCDF file, with arrays of our own for what can be read raw."""
 
     reasons: dict[str, str | None]
+    raw: dict[str, tuple[RawArray, dict[str, Any]]]
 
     def get_variables(self) -> Mapping[str, xr.Variable]:
-        """All variables; why they are not raw is in `reasons` afterwards."""
+        """All variables; `raw` has those that are, with their attributes, and `reasons` why others are not."""
         variables = dict(super().get_variables())
         why_none = self._why_none()
-        self.reasons = dict.fromkeys(variables, why_none)
+        self.reasons, self.raw = dict.fromkeys(variables, why_none), {}
         if why_none is None:
             import h5py
 
@@ -158,6 +164,7 @@ class _RawStore(NetCDF4DataStore):
                     except Unsupported as reason:
                         self.reasons[name] = str(reason)
                     else:
+                        self.raw[name] = raw, dict(var.attrs)
                         data = indexing.LazilyIndexedArray(raw)
                         variables[name] = xr.Variable(var.dims, data, var.attrs, var.encoding, fastpath=True)
         return variables
@@ -199,6 +206,8 @@ class RawArray(BackendArray):
         Its data type as stored.
     state : tuple of int
         Size of the file and time of its last change; a file that differs is not read.
+    packing : Packing, optional
+        How its numbers are unpacked, if they are; `dtype` is then that of the unpacked ones.
 
     Notes
     -----
@@ -207,13 +216,27 @@ class RawArray(BackendArray):
     """
 
     def __init__(
-        self, path: str, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], state: tuple[int, int]
+        self,
+        path: str,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        state: tuple[int, int],
+        packing: Packing | None = None,
     ) -> None:
         self.path = path
         self.name = name
         self.shape = shape
         self.dtype = dtype
         self.state = state
+        self.packing = packing
+
+    def unpack(self, var: xr.Variable, attrs: Mapping[str, Any]) -> None:
+        """Let a variable that xarray decodes from this array be decoded by a table, where one can do it."""
+        packing = Packing.of(self.dtype, attrs, var.dtype)
+        if packing is not None:
+            raw = RawArray(self.path, self.name, self.shape, var.dtype, self.state, packing)
+            var.data = indexing.LazilyIndexedArray(raw)
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> NDArray[Any]:
         found: NDArray[Any] = indexing.explicit_indexing_adapter(
@@ -244,18 +267,20 @@ class RawArray(BackendArray):
         target = selection([part.to for part in wanted])
         size = int(index.sizes[number])
         if not size:
-            out[target] = index.pipeline.fill
+            fill = np.full((), index.pipeline.fill, index.pipeline.dtype)
+            out[target] = fill if self.packing is None else self.packing.unpack(fill)
             return
         raw = os.pread(file, size, int(index.offsets[number]))
         mask = int(index.masks[number])
         try:
             if len(raw) < size:
                 raise InputError("the file ends before it")
-            whole = all(part.whole for part in wanted)
+            whole = self.packing is None and all(part.whole for part in wanted)
             if whole and (region := out[target]).flags.c_contiguous:
                 index.pipeline.decode(raw, mask, region)
             else:
-                out[target] = index.pipeline.decode(raw, mask)[selection([part.of for part in wanted])]
+                piece = index.pipeline.decode(raw, mask)[selection([part.of for part in wanted])]
+                out[target] = piece if self.packing is None else self.packing.unpack(piece)
         except InputError as error:
             raise InputError(
                 f"{self.path!r} is damaged: chunk {number} of {self.name!r} cannot be read: {error}"
