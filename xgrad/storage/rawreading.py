@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -150,32 +151,42 @@ class _RawStore(NetCDF4DataStore):
     raw: dict[str, tuple[RawArray, dict[str, Any]]]
 
     def get_variables(self) -> Mapping[str, xr.Variable]:
-        """All variables; `raw` has those that are, with their attributes, and `reasons` why others are not."""
+        """All variables; `raw` has those read raw and their attributes, `reasons` why the others are not."""
         variables = dict(super().get_variables())
-        why_none = self._why_none()
-        self.reasons, self.raw = dict.fromkeys(variables, why_none), {}
-        if why_none is None:
-            import h5py
-
-            with HDF5_LOCK, h5py.File(self._filename, "r") as file:
+        self.reasons, self.raw = dict.fromkeys(variables), {}
+        try:
+            with self._hdf5() as group:
                 for name, var in variables.items():
                     try:
-                        raw = self._raw(file[self._group or "/"], name, var)
+                        raw = self._raw(group, name, var)
                     except Unsupported as reason:
                         self.reasons[name] = str(reason)
                     else:
                         self.raw[name] = raw, dict(var.attrs)
                         data = indexing.LazilyIndexedArray(raw)
                         variables[name] = xr.Variable(var.dims, data, var.attrs, var.encoding, fastpath=True)
+        except Unsupported as reason:
+            self.reasons = dict.fromkeys(variables, str(reason))
         return variables
 
-    def _why_none(self) -> str | None:
-        """What keeps the whole file from being read raw."""
+    @contextmanager
+    def _hdf5(self) -> Iterator[Any]:
+        """Open the group by HDF5, and hold its lock."""
         if not self.format.startswith("NETCDF4"):
-            return "its file is not netCDF-4"
+            raise Unsupported("its file is not netCDF-4")
         if not os.path.isfile(self._filename):
-            return "its file is not local"
-        return None if available() else "h5py 3.16 is not installed"
+            raise Unsupported("its file is not local")
+        if not available():
+            raise Unsupported("h5py 3.16 is not installed")
+        import h5py
+
+        with HDF5_LOCK:
+            try:
+                file = h5py.File(self._filename, "r")
+            except OSError as error:
+                raise Unsupported(f"h5py cannot open its file ({error})") from None
+            with file:
+                yield file[self._group or "/"]
 
     def _raw(self, group: Any, name: str, var: xr.Variable) -> RawArray:
         """The array of one variable; the caller holds the lock."""
