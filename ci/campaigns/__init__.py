@@ -1,0 +1,1 @@
+"""Long runs of generated cases and faults, each repeatable by its seed."""
