@@ -33,14 +33,15 @@ def laid_out(
     """Make a file or a store, and give the targets of its lazy variables by name."""
     if settings.format == "Zarr":
         return _zarr(ds, path, settings.zarr_format)
-    return _netcdf(ds, path, settings.engine, unlimited)
+    return _netcdf(ds, path, settings, unlimited)
 
 
 @contextmanager
 def _netcdf(
-    ds: xr.Dataset, path: Path, engine: str, unlimited: Sequence[Any]
+    ds: xr.Dataset, path: Path, settings: Settings, unlimited: Sequence[Any]
 ) -> Iterator[Mapping[str, Target]]:
     """Make a netCDF-4 file."""
+    engine, lazily = settings.engine, lazy(ds)
     if find_spec(ENGINES[engine]) is None:
         raise MissingExtraError(f"engine={engine!r}", engine)
     if engine == "netcdf4":
@@ -51,8 +52,14 @@ def _netcdf(
         ds.dump_to_store(made, writer=_Ready(), unlimited_dims=unlimited)
     finally:
         made.close()
-    with _file(path, engine) as file:
-        yield {name: _InFile(file[name]) for name in lazy(ds)}
+    if is_raw(settings):
+        from xgrad.storage.rawwriting import raw_targets
+
+        with raw_targets(path, lazily, settings.codec) as targets:
+            yield targets
+    else:
+        with _file(path, engine) as file:
+            yield {name: _InFile(file[name]) for name in lazily}
 
 
 @contextmanager
@@ -128,6 +135,16 @@ class _InStore:
 
             self._array = zarr.open_array(self._path / self._name, mode="r+")
         self._array[region or ...] = block
+
+
+def is_raw(settings: Settings) -> bool:
+    """Whether threads deflate whole chunks of netCDF and put them into the file past HDF5."""
+    from xgrad.storage import rawreading
+
+    possible = settings.format == "netCDF" and rawreading.available()
+    if settings.codec in ("isal", "zlib") and settings.format == "netCDF" and not possible:
+        raise MissingExtraError(f"codec={settings.codec!r}", "fastio")
+    return possible and settings.codec != "hdf5"
 
 
 def lazy(ds: xr.Dataset) -> dict[str, Any]:

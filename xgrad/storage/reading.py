@@ -139,9 +139,12 @@ def _way(path: Source) -> dict[str, Any]:
 
 def _engines(path: Source) -> list[Any]:
     """Return what may read a file, in the order in which it is asked."""
+    from xgrad.storage import rawreading
+
     if is_remote(path):
         return ["h5netcdf"]
-    return [name for name, module in ENGINES.items() if find_spec(module) is not None]
+    names = [name for name, module in ENGINES.items() if find_spec(module) is not None]
+    return [rawreading.RawEntrypoint, *names] if rawreading.available() else names
 
 
 def _readable(path: Source, engines: Iterable[Any]) -> dict[str, Any]:
@@ -158,7 +161,9 @@ def _readable(path: Source, engines: Iterable[Any]) -> dict[str, Any]:
         except PermissionError:
             raise InputError(f"{shown!r} may not be read: permission denied") from None
         except (OSError, ValueError, RuntimeError, TypeError, KeyError, IndexError) as error:
-            reasons.append(f"{engine}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+            if isinstance(engine, str):  # the raw way is one of netcdf4, which is asked next
+                said = str(error).splitlines()[0] if str(error) else type(error).__name__
+                reasons.append(f"{engine}: {said}")
     kind = "Zarr" if engines == ["zarr"] else "netCDF"
     raise InputError(f"{shown!r} cannot be read as {kind} ({'; '.join(reasons)})")
 
