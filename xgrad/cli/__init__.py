@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from xgrad.cli.commands import command
-from xgrad.cli.process import end, exit_code
+from xgrad.cli.process import end, exit_code, watch
 
 
 def main() -> NoReturn:
     """Run the command that the process was started with, and end the process."""
+    watch()
     end(run())
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import select
 import signal
+import socket
 import sys
+import threading
+import time
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn, TextIO
@@ -18,6 +23,7 @@ import click
 
 from xgrad import errors
 from xgrad.labels import plain
+from xgrad.storage import targets
 
 # The first that fits.
 EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
@@ -31,6 +37,11 @@ EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
     (OSError, 6),
     (MemoryError, 6),
 )
+
+# What ends a program in an orderly way: Ctrl-C, a batch system, a terminal that is gone.
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+# So many seconds has the main thread for that, before another one does it.
+GRACE = 1.5
 
 
 class Stopped(BaseException):
@@ -51,7 +62,8 @@ class Call:
 
     def say(self, text: object) -> None:
         """Write one line, with everything in it that could steer a terminal left out."""
-        click.echo(f"xgrad: {plain(text)}", err=True)
+        with suppress(OSError):  # a reader that is gone
+            click.echo(f"xgrad: {plain(text)}", err=True)
 
     def note(self, text: object) -> None:
         """Say something that -q silences."""
@@ -63,7 +75,17 @@ def exit_code(command: click.Command, args: Sequence[str] | None) -> int:
     """Run a command; whatever ends it becomes an exit code and at most one line."""
     call = Call(tuple(sys.argv[1:] if args is None else args))
     try:
-        with _signals_raised(), _warnings_said(call), _log_said(call):
+        with _signals_raised():
+            return _outcome(command, call)
+    except Stopped as error:
+        call.say(_stopped(error.number))
+        return 128 + error.number
+
+
+def _outcome(command: click.Command, call: Call) -> int:
+    """Run a command and return its exit code; signals pass."""
+    try:
+        with _warnings_said(call), _log_said(call):
             invoke(command, call)
         return 0
     except click.exceptions.Exit as error:  # --help and --version
@@ -72,15 +94,17 @@ def exit_code(command: click.Command, args: Sequence[str] | None) -> int:
         hint = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
         call.say(f"error: {error.format_message()}{hint}")
         return 2
-    except Stopped as error:
-        call.say(f"stopped by {signal.Signals(error.number).name}")
-        return 128 + error.number
     except BrokenPipeError:  # whoever reads our output has enough of it
         return 128 + signal.SIGPIPE
     except Exception as error:
         if call.debug:
             traceback.print_exc()
         return _reported(error, call)
+
+
+def _stopped(number: int) -> str:
+    """Return what is said when a signal came."""
+    return f"stopped by {signal.Signals(number).name}"
 
 
 def invoke(command: click.Command, call: Call) -> None:
@@ -90,14 +114,23 @@ def invoke(command: click.Command, call: Call) -> None:
 
 
 def end(code: int) -> NoReturn:
-    """End the process with an exit code, at once where a signal asked for it."""
+    """End the process with an exit code, past all that could change it.
+
+    An ordinary exit waits for threads, and C libraries have crashed in it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback from here on
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
         code = 128 + signal.SIGPIPE
-    if code > 128:
-        os._exit(code)  # an ordinary exit waits for the threads, and they finish whole chunks first
-    sys.exit(code)
+    except OSError as error:  # a file on a full disk
+        code = _reported(error, Call(()))
+    if code <= 128:
+        with suppress(Exception):  # they have said it
+            atexit._run_exitfuncs()
+    os._exit(code)
 
 
 def _reported(error: Exception, call: Call) -> int:
@@ -112,20 +145,52 @@ def _reported(error: Exception, call: Call) -> int:
 
 @contextmanager
 def _signals_raised() -> Iterator[None]:
-    """SIGINT and SIGTERM as exceptions, so that clean-up runs; a second one does not disturb it."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    """Signals as exceptions, so that clean-up runs; a second one does not disturb it.
+
+    Those that whoever started us wants ignored (nohup, a shell's &) stay ignored.
+    """
+    handlers = {each: signal.getsignal(each) for each in SIGNALS}
+    former = {each: handler for each, handler in handlers.items() if handler is not signal.SIG_IGN}
+    caught: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
-        for each in numbers:
+        for each in former:
             signal.signal(each, signal.SIG_IGN)
+        caught.append(number)
         raise Stopped(number)
 
-    former = {number: signal.signal(number, stop) for number in numbers}
+    for each in former:
+        signal.signal(each, stop)
     try:
         yield
     finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
+        if caught:
+            targets.abandon()
+        for each, handler in former.items():
+            signal.signal(each, handler)
+        if caught:  # whatever became of the first one on its way, as in the clean-up of some library
+            raise Stopped(caught[0]) from None
+
+
+def watch() -> None:
+    """End the process soon after a signal, even if its threads or its main thread's C code go on and on."""
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    # Python writes there at once when a signal comes, whatever its main thread does.
+    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(reader, writer), name="xgrad-watch", daemon=True).start()
+
+
+def _watch(reader: socket.socket, writer: socket.socket) -> None:
+    """Wait for a signal, give the main thread its time, and end the process in its stead."""
+    while (number := reader.recv(1)[0]) not in SIGNALS:
+        pass
+    time.sleep(GRACE)
+    targets.abandon()
+    with suppress(OSError):
+        if select.select([], [2], [], 0)[1]:  # a full pipe must not keep us
+            os.write(2, f"xgrad: {_stopped(number)}\n".encode())
+    os._exit(128 + number)
 
 
 @contextmanager

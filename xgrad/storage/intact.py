@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
+import re
 import struct
 from collections.abc import Iterable, Mapping
 from typing import BinaryIO
@@ -13,37 +15,59 @@ from xgrad.errors import ChangedInputError, InputError
 State = tuple[int, ...]
 
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(/|:)")  # C:/ is none; and a Path has made one slash of two
+
+
 def is_remote(path: str | os.PathLike[str]) -> bool:
     """Whether a path is a URL, which fsspec opens."""
-    return isinstance(path, str) and "://" in path
+    return bool(_URL.match(os.fspath(path)))
+
+
+def local(path: str | os.PathLike[str]) -> str | None:
+    """Return where a file lies in the file system, None if it does not lie there."""
+    text = os.fspath(path).removeprefix("file://")
+    return None if is_remote(text) else text
 
 
 def state(inputs: Iterable[str | os.PathLike[str]]) -> dict[str, State]:
     """Return what differs once a file or a store is changed or replaced: of URLs nothing is known.
 
-    Of a file its size, time of change and identity; of a folder the number, sizes and latest time of its
-    files.
+    Of a file its size, time of change and identity; of a folder the same of all its files, as numbers.
     """
-    return {os.fspath(source): _state(os.fspath(source)) for source in inputs if not is_remote(source)}
+    paths = {os.fspath(source): local(source) for source in inputs}
+    return {source: _state(path) for source, path in paths.items() if path is not None}
 
 
 def _state(source: str) -> State:
     """Return the state of one input."""
-    status = os.stat(source)
     if not os.path.isdir(source):
-        return status.st_size, status.st_mtime_ns, status.st_ino
-    count = total = latest = 0
+        return _state_of_file(source)
+    count = total = mixed = 0
     for folder, _, names in os.walk(source):
         for name in names:
-            each = os.stat(os.path.join(folder, name))
-            count, total, latest = count + 1, total + each.st_size, max(latest, each.st_mtime_ns)
-    return count, total, latest, status.st_ino
+            path = os.path.join(folder, name)
+            each = _state_of_file(path)
+            text = f"{os.path.relpath(path, source)} {each}"
+            digest = hashlib.blake2b(os.fsencode(text), digest_size=6).digest()
+            # A sum, for the order of files is the system's own.
+            count, total, mixed = count + 1, total + each[0], mixed + int.from_bytes(digest, "big")
+    return count, total, mixed
+
+
+def _state_of_file(path: str) -> State:
+    """Return the state of one file."""
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def check_unchanged(before: Mapping[str, State]) -> None:
     """Refuse to publish what was computed from inputs that changed meanwhile."""
     for source, known in before.items():
-        if not os.path.exists(source) or _state(source) != known:
+        try:
+            now = _state(local(source) or source)
+        except OSError:  # gone, or going
+            now = ()
+        if now != known:
             raise ChangedInputError(
                 f"the input {source!r} changed while it was read, so nothing was written; run it again"
             )
@@ -110,7 +134,7 @@ class _Classic:
         """Return the size of the whole file, but for what is only padding."""
         records = self._number(self._count)
         if records == (1 << 8 * self._count) - 1:  # a stream, whose writer did not know
-            return 0
+            records = 0
         lengths = [self._dimension() for _ in range(self._list())]
         self._attributes()
         fixed, recorded = [0], []

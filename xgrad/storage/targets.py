@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import errno
+import hashlib
+import logging
 import os
+import re
+import secrets
 import shutil
+import stat
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from xgrad.errors import StorageError, TargetError, XgradError
-from xgrad.storage.intact import is_remote
+from xgrad.storage.intact import is_remote, local
 
 FORMATS = {".nc": "netCDF", ".nc4": "netCDF", ".cdf": "netCDF", ".zarr": "Zarr"}
 # What a directory holds that is a Zarr store.
 _OF_ZARR = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
-_MARK = ".xgrad-"
-_KEPT = "resume"
+# Private folders are named .TARGET.xgrad-RANDOM, or with the word instead of digits if they are kept.
+_KEPT, _DIGITS = "resume", 16
+_LONG = 100  # bytes of a name; longer ones stand there by their hash, for a name has 255 at most
 _LOCK, _FORMER = "lock", "former"
-# Of a private folder without a lock: it may be one that is just being made.
-_YOUNG = 60.0
+# How often, a tenth of a second apart, a lock is asked for, and what lacks is removed.
+_TIMES = 20
 # linux/fs.h
 _NOREPLACE, _EXCHANGE = 1, 2
+# What a file system says that knows no such renames.
+_UNKNOWN = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
 
-_private: dict[Path, bool] = {}  # those of this process, and whether they are kept
+_log = logging.getLogger("xgrad")
+_private: dict[Path, Path] = {}  # what this process must not leave behind: folders with their targets
 
 
 def check_target(
@@ -78,62 +87,66 @@ def check_target(
     target = Path(os.path.realpath(path))
     for source in inputs:
         _check_apart(shown, target, source)
-    if target.exists():
-        _check_replaceable(shown, target, overwrite)
+    if os.path.lexists(target):
+        _check_replaceable(shown, target)
+        if not overwrite:
+            raise TargetError(f"{shown!r} exists; overwrite=True or --overwrite replaces it")
     if not target.parent.is_dir():
         raise StorageError(f"the folder {os.fspath(target.parent)!r} does not exist; make it first")
-    if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise StorageError(f"the folder {os.fspath(target.parent)!r} is not writable")
+    for folder in (target.parent, target):  # a folder that is read-only cannot be moved
+        if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+            raise StorageError(f"the folder {os.fspath(folder)!r} is not writable")
     return target
 
 
 def _check_apart(shown: str, target: Path, source: str | os.PathLike[str]) -> None:
     """Refuse a target that is an input, lies in one or holds one."""
-    if is_remote(source) or not os.path.exists(source):
+    path = local(source)
+    if path is None or not os.path.exists(path):
         return
-    if target.exists() and os.path.samefile(source, target):
+    if target.exists() and os.path.samefile(path, target):
         raise TargetError(f"{shown!r} is the input {os.fspath(source)!r} itself; write to another file")
-    real = Path(os.path.realpath(source))
+    real = Path(os.path.realpath(path))
     if target.is_relative_to(real) or real.is_relative_to(target):
         raise TargetError(
             f"{shown!r} and the input {os.fspath(source)!r} lie in one another; write elsewhere"
         )
 
 
-def _check_replaceable(shown: str, target: Path, overwrite: bool) -> None:
-    """Refuse to replace what must be kept, or what is of another kind."""
+def _check_replaceable(shown: str, target: Path) -> None:
+    """Refuse to replace what is of another kind."""
     if FORMATS[target.suffix] == "netCDF" and not target.is_file():
         raise TargetError(f"{shown!r} is not a file and cannot be replaced; write to another name")
     if FORMATS[target.suffix] == "Zarr":
         store = target.is_dir() and any((target / name).exists() for name in _OF_ZARR)
         if not store and not (target.is_dir() and not any(target.iterdir())):
             raise TargetError(f"{shown!r} is no Zarr store and is not replaced; write to another name")
-    if not overwrite:
-        raise TargetError(f"{shown!r} exists; overwrite=True or --overwrite replaces it")
 
 
-def sweep(target: Path) -> None:
+# Private folders
+
+
+def sweep(target: Path, *, resume: bool = False) -> None:
     """Remove what killed runs left beside a target; never what a run still uses, nor what one may resume.
 
     Where a run was killed while it replaced a store without the help of the system, the former one returns.
     """
-    for folder in target.parent.iterdir():
-        mark = f".{target.name}{_MARK}"
-        if not folder.name.startswith(mark) or folder.name == mark + _KEPT or folder in _private:
-            continue
+    name = re.compile(re.escape(_mark(target)) + rf"({_KEPT}|[0-9a-f]{{{_DIGITS}}})")
+    found: list[Path] = []
+    with suppress(PermissionError):  # who may write there may not always look
+        found += [each for each in target.parent.iterdir() if name.fullmatch(each.name)]
+    for folder in found:
         try:
-            lock = _locked(folder, create=False)
-        except FileNotFoundError:
-            lock = None
-            if time.time() - folder.stat().st_mtime < _YOUNG:
-                continue
-        except OSError:  # in use, or of somebody else
+            lock = _locked(folder)
+        except OSError:  # in use, of somebody else, gone, or on a file system that locks nothing
             continue
-        if (folder / _FORMER).exists() and not target.exists():
-            os.rename(folder / _FORMER, target)
-        _remove(folder)
-        if lock is not None:
-            os.close(lock)
+        _put_back(folder, target)
+        if not folder.name.endswith(_KEPT):
+            _remove(folder, lock)
+            continue
+        os.close(lock)
+        if not resume:
+            _log.info("an unfinished run that --resume takes up is left alone: %s", folder)
 
 
 @contextmanager
@@ -142,107 +155,164 @@ def private_folder(target: Path, *, kept: bool = False) -> Iterator[Path]:
 
     With `kept` it has a name of its own, is taken again if it is there, and stays unless the run succeeds.
     """
-    folder, lock = _kept_folder(target) if kept else _new_folder(target)
-    _private[folder] = kept
-    finished = False
+    folder = target.parent / f"{_mark(target)}{_KEPT if kept else secrets.token_hex(_DIGITS // 2)}"
+    lock = None
+    if not kept:
+        _private[folder] = target  # before it is there, for a signal may come at any moment
     try:
+        lock = _hold(folder, target)
         yield folder
-        finished = True
+        if kept:  # under another name first, lest a new run takes up what is being removed
+            gone = target.parent / f"{_mark(target)}{secrets.token_hex(_DIGITS // 2)}"
+            _private[gone] = target
+            os.rename(folder, gone)
+            folder = gone
     finally:
-        if finished or not kept:
-            _remove(folder)
-        _private.pop(folder, None)
-        if lock is not None:
+        _put_back(folder, target)
+        if folder in _private:
+            _remove(folder, lock)
+            del _private[folder]
+        elif lock is not None:
             os.close(lock)
 
 
+@atexit.register
 def abandon() -> None:
     """Remove the private folders of this process, which is about to end."""
-    for folder, kept in list(_private.items()):
-        if not kept:
-            _remove(folder)
+    for folder, target in list(_private.items()):
+        _put_back(folder, target)
+        _remove(folder)
 
 
-def _new_folder(target: Path) -> tuple[Path, int | None]:
-    """Make a folder under a new name, and lock it."""
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}{_MARK}", dir=target.parent))
+if hasattr(os, "register_at_fork"):  # they are no business of the children
+    os.register_at_fork(after_in_child=_private.clear)
+
+
+def _mark(target: Path) -> str:
+    """Return what the names of private folders of a target begin with."""
+    name = target.name
+    if len(os.fsencode(name)) > _LONG:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
+    return f".{name}.xgrad-"
+
+
+def _hold(folder: Path, target: Path) -> int | None:
+    """Make a folder if it is not there, and lock it; None on a file system without locks."""
+    for _ in range(_TIMES):
+        folder.mkdir(mode=0o700, exist_ok=True)
         try:
-            lock = _locked(folder, create=True)
-        except FileNotFoundError:  # swept at this very moment
+            return _locked(folder)
+        except FileNotFoundError:  # removed at this very moment
             continue
-        except OSError:  # a file system without locks: nobody will sweep here
-            return folder, None
-        if (folder / _LOCK).exists():
-            return folder, lock
+        except BlockingIOError:  # a run that sweeps has it for a moment only
+            time.sleep(0.1)
+        except OSError:  # nobody will sweep here either
+            return None
+    raise TargetError(
+        f"another run is writing {os.fspath(target)!r} at this moment, in {os.fspath(folder)!r}; wait for it"
+    )
 
 
-def _kept_folder(target: Path) -> tuple[Path, int | None]:
-    """Make or take the folder of runs that may be resumed, and lock it."""
-    folder = target.parent / f".{target.name}{_MARK}{_KEPT}"
-    folder.mkdir(exist_ok=True)
-    try:
-        return folder, _locked(folder, create=True)
-    except BlockingIOError:
-        raise TargetError(
-            f"another run is writing {os.fspath(target)!r} at this moment, in {os.fspath(folder)!r}; "
-            "wait for it"
-        ) from None
-    except OSError:
-        return folder, None
-
-
-def _locked(folder: Path, *, create: bool) -> int:
+def _locked(folder: Path) -> int:
     """Lock a folder for as long as this process lives; BlockingIOError where another one has it."""
     try:
         import fcntl
     except ImportError:  # Windows
         raise OSError(errno.ENOTSUP, "no locks") from None
-    handle = os.open(folder / _LOCK, os.O_RDWR | (os.O_CREAT if create else 0), 0o600)
+    handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        if not os.path.samestat(os.fstat(handle), os.stat(folder / _LOCK)):
+            raise FileNotFoundError(errno.ENOENT, "made anew meanwhile", os.fspath(folder))
+    except BaseException:
         os.close(handle)
         raise
     return handle
 
 
+def _put_back(folder: Path, target: Path) -> None:
+    """Give a target back that had been moved into a private folder, if it was not replaced."""
+    former = folder / _FORMER
+    if former.exists():
+        if target.exists():
+            shutil.rmtree(former, ignore_errors=True)
+        else:
+            os.rename(former, target)
+
+
+def _remove(folder: Path, lock: int | None = None) -> None:
+    """Remove a folder, again if a thread that has not stopped yet makes its file anew meanwhile."""
+    if lock is not None:  # an open file cannot go from a network file system
+        os.close(lock)
+    for _ in range(_TIMES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
+
+
+# Publication
+
+
 def publish(made: Path, target: Path, *, overwrite: bool) -> None:
     """Make a finished file or store the target in one step, and durably: first its content, then its name."""
     _sync(made)
-    if made.is_dir():
-        _publish_folder(made, target, overwrite)
-    elif overwrite:
-        os.replace(made, target)
+    if not (overwrite and os.path.lexists(target)):
+        _publish_new(made, target)
     else:
-        try:
-            os.link(made, target)  # unlike a rename, this fails if the target has come into being meanwhile
-        except FileExistsError:
-            raise _intruder(target) from None
-        except OSError:  # a file system without hard links
-            check_target(target)
-            os.replace(made, target)
-    _sync(target.parent, inside=False)
-
-
-def _publish_folder(made: Path, target: Path, overwrite: bool) -> None:
-    """Rename a folder to the target, or exchange both; what was there then lies in the private folder."""
-    if target.exists() and not overwrite:
-        raise _intruder(target)
-    try:
-        if target.exists():
-            _rename(made, target, _EXCHANGE)
+        _check_replaceable(os.fspath(target), target)  # it may have become something else
+        _resemble(made, target)
+        if made.is_dir():
+            _exchange(made, target)
         else:
-            _rename(made, target, _NOREPLACE)
-        return
+            os.replace(made, target)
+    with suppress(OSError):  # not every file system knows this of folders; the name is right in any case
+        _sync(target.parent, inside=False)
+
+
+def _publish_new(made: Path, target: Path) -> None:
+    """Rename to a target that is not there, and has not come into being meanwhile."""
+    try:
+        _rename(made, target, _NOREPLACE)
     except FileExistsError:
         raise _intruder(target) from None
     except OSError as error:
-        if error.errno not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+        if error.errno not in _UNKNOWN:
             raise
-    if target.exists():  # the next run repairs it if this one is killed between the two
-        os.rename(target, made.parent / _FORMER)
+    else:
+        return
+    try:
+        if made.is_file():
+            os.link(made, target)  # unlike a rename, this fails if the target is there
+            return
+    except FileExistsError:
+        raise _intruder(target) from None
+    except OSError:  # a file system without hard links
+        pass
+    if os.path.lexists(target):
+        raise _intruder(target)
     os.rename(made, target)
+
+
+def _exchange(made: Path, target: Path) -> None:
+    """Let two stores change places; the former target then lies in the private folder."""
+    try:
+        _rename(made, target, _EXCHANGE)
+    except FileNotFoundError:
+        _publish_new(made, target)
+    except OSError as error:
+        if error.errno not in _UNKNOWN:
+            raise
+        os.rename(target, made.parent / _FORMER)  # killed from here on, the next run puts it back
+        os.rename(made, target)
+
+
+def _resemble(made: Path, target: Path) -> None:
+    """Give what is made the permissions and, where that is allowed, the owner of what it replaces."""
+    status = os.stat(target)
+    with suppress(OSError):
+        os.chown(made, status.st_uid, status.st_gid)
+    os.chmod(made, stat.S_IMODE(status.st_mode))
 
 
 def _intruder(target: Path) -> TargetError:
@@ -252,8 +322,7 @@ def _intruder(target: Path) -> TargetError:
 
 def _rename(source: Path, target: Path, flags: int) -> None:
     """Rename with the flags of Linux; ENOSYS elsewhere."""
-    library = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-    function: Any = getattr(library, "renameat2", None)
+    function: Any = getattr(_libc(), "renameat2", None)
     if function is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     here = -100  # AT_FDCWD
@@ -277,17 +346,14 @@ def _sync(path: Path, *, inside: bool = True) -> None:
 
 def _sync_file_system(handle: int) -> None:
     """Write all that a file system holds back: stores have too many files to ask for each."""
-    library = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-    if library is not None and hasattr(library, "syncfs"):
-        library.syncfs(handle)
-    elif hasattr(os, "sync"):
+    function: Any = getattr(_libc(), "syncfs", None)
+    if function is None:
         os.sync()
+    elif function(handle) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
-def _remove(folder: Path) -> None:
-    """Remove a folder, again if a thread that has not stopped yet makes its file anew meanwhile."""
-    for _ in range(20):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
-            return
-        time.sleep(0.1)
+def _libc() -> Any:
+    """Return the C library, None but on Linux."""
+    return ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None

@@ -104,7 +104,8 @@ def write(
     made = prepared(ds, settings, history)
     need = _check_space(made, target, settings)
     unlimited = sorted(set(ds.encoding.get("unlimited_dims", ())) & set(ds.dims), key=str)
-    sweep(target)
+    sweep(target, resume=resume)
+    check_target(path, inputs=sources, overwrite=overwrite)  # a killed run may have moved it aside
     try:
         with _reported(progress, need) as report, private_folder(target, kept=resume) as folder:
             file = folder / target.name
