@@ -81,8 +81,7 @@ class RawTarget:
     def __setitem__(self, region: tuple[slice, ...], block: Any) -> None:
         """Write a block; whole chunks of it are encoded in the calling thread."""
         if self._pipeline is None:
-            with HDF5_LOCK:
-                self._dataset[region] = block
+            self._leave(region, np.asarray(block))
             return
         block = np.asarray(block).astype(self._pipeline.dtype, casting="same_kind", copy=False)
         along = zip(region, self._pipeline.chunks, self._shape, strict=True)
@@ -91,8 +90,7 @@ class RawTarget:
             if all(piece.whole for piece in pieces):
                 self._write(self._pipeline, tuple(piece.start for piece in pieces), part)
             else:
-                with HDF5_LOCK:
-                    self._dataset[tuple(piece.to for piece in pieces)] = part
+                self._leave(tuple(piece.to for piece in pieces), part)
 
     def _write(self, pipeline: Pipeline, start: tuple[int, ...], part: NDArray[Any]) -> None:
         """Write a whole chunk, or all of it that is within the array."""
@@ -103,6 +101,20 @@ class RawTarget:
         stored = pipeline.encode(part)
         with HDF5_LOCK:
             self._dataset.id.write_direct_chunk(start, stored)
+
+    def _leave(self, region: tuple[slice, ...], part: NDArray[Any]) -> None:
+        """Leave a part to HDF5."""
+        with HDF5_LOCK:
+            if part.dtype.kind != "S":
+                self._dataset[region] = part
+                return
+            # A character of netCDF is a string that ends with a zero: if HDF5 converted it, only that stayed.
+            from h5py import h5s
+
+            space = self._dataset.id.get_space()
+            space.select_hyperslab(tuple(along.start for along in region), part.shape)
+            inside, kind = h5s.create_simple(part.shape), self._dataset.id.get_type()
+            self._dataset.id.write(inside, space, np.ascontiguousarray(part), kind)
 
 
 class _Piece(NamedTuple):
