@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import array_api_strict
+import dask
 import dask.array as da
 import numpy as np
 import pint
+import pyproj
 import pytest
 import references
 import xarray as xr
 
 import xgrad
 from xgrad import cf, cli
+from xgrad.geometry import chord, memory
 
 EAST, NORTH = {"units": "degrees_east"}, {"units": "degrees_north"}
 LONGITUDE, LATITUDE = ({"standard_name": name, "units": "degrees"} for name in ("longitude", "latitude"))
@@ -118,6 +121,161 @@ def test_a_lost_grid_mapping_is_refused(geometry: str) -> None:
         assert (
             "6000000 m (grid mapping 'crs')" in whole.grad.compute(geometry=geometry).df_dx.attrs["comment"]
         )
+
+
+def test_a_single_latitude_or_longitude_is_no_axis() -> None:
+    """As a number, or along a dimension of size 1: the scale of the other derivative comes from it."""
+    f = regular()
+    right = f.grad.compute(geometry="sphere", order=4)
+    for geometry in ("auto", "sphere"):
+        for dims in (None, "a"):
+            for row in (f.isel(b=2), f.isel(b=[2])):
+                found = row.grad.compute(dims, geometry=geometry, order=4)
+                assert list(found) == ["df_dx"]
+                np.testing.assert_array_equal(found.df_dx.values.ravel(), right.df_dx[2])
+        for dims in (None, "b"):
+            for column in (f.isel(a=3), f.isel(a=[3])):
+                found = column.grad.compute(dims, geometry=geometry, order=4)
+                assert list(found) == ["df_dy"]
+                np.testing.assert_array_equal(found.df_dy.values.ravel(), right.df_dy[:, 3])
+    pole = f.isel(b=[2]).assign_coords(b=("b", [90.0], NORTH))
+    assert np.isnan(pole.grad.compute("a", geometry="sphere").df_dx).all()
+    refused(f.isel(b=[2]), "size 1", dims="b", geometry="sphere")
+    refused(f.isel(a=2, b=[2]).expand_dims(k=4), "single numbers", geometry="sphere")
+
+
+def test_only_what_is_asked_for_needs_points() -> None:
+    f = regular()
+    found = f.isel(b=slice(2, 4)).grad.compute("a", geometry="sphere", order=4)
+    np.testing.assert_array_equal(found.df_dx, f.grad.compute("a", geometry="sphere", order=4).df_dx[2:4])
+    refused(f.isel(b=slice(2, 4)), "'b' has 2 points", dims="b", geometry="sphere", order=4)
+
+
+def test_what_the_user_calls_a_longitude_is_one() -> None:
+    """Without any mark of its own it is a ring all the same, and stencils cross the poles."""
+    lon, lat = np.arange(0, 360, 15.0), np.linspace(-90, 90, 13)
+    values = np.random.default_rng(0).standard_normal((13, 24))
+    marked = xr.DataArray(values, {"y": ("y", lat, NORTH), "x": ("x", lon, EAST)}, ("y", "x"), name="f")
+    right = marked.grad.compute(geometry="sphere", order=4)
+    for attrs in ({}, {"units": "degrees"}, {"units": "degrees", "long_name": "longitude"}):
+        f = marked.assign_coords(x=("x", lon, attrs), y=("y", lat))
+        found = f.grad.compute(geometry=xgrad.Sphere(lon="x", lat="y"), order=4)
+        xr.testing.assert_equal(found, right)
+    plain = marked.assign_coords(x=("x", lon, {"units": "degrees"}))
+    assert "ring" not in repr(plain.grad.plan("x"))  # nobody calls it so here
+
+
+def test_auto_leaves_alone_what_is_not_of_the_earth() -> None:
+    time = np.array(["2000-01-01", "2000-01-02", "2000-01-03"], "M8[s]")
+    f = regular(grid_mapping="lost").expand_dims(time=time, depth=xr.DataArray([0.0, 10, 30], dims="depth"))
+    f.depth.attrs = {"units": "m", "positive": "down"}
+    for dim in ("time", "depth"):
+        xr.testing.assert_identical(f.grad.compute(dim, geometry="auto"), f.grad.compute(dim))
+    track = xr.DataArray(np.arange(3.0), {"time": time}, ("time",), name="f")
+    track = track.assign_coords(lon=("time", [0.0, 1, 2], EAST), lat=("time", [0.0, 1, 2], NORTH))
+    assert list(track.grad.compute(geometry="auto")) == ["df_dtime"]
+    stations = track.drop_vars("time").rename(time="station")
+    refused(stations, *EACH, "lie on one dimension, 'station'", dims="station", geometry="auto")
+    wind = xr.DataArray(np.zeros(8), {"dir": ("dir", np.arange(8.0), {"units": "degrees"})}, "dir", name="f")
+    refused(wind, *EACH, dims="dir", geometry="auto")
+
+
+def test_auto_says_what_could_be_a_coordinate() -> None:
+    f = curved()
+    ds = f.to_dataset().reset_coords(["lon", "lat"])
+    refused(
+        ds, *EACH, "['lon', 'lat'] would be, as coordinates", ".set_coords", dims=["y", "x"], geometry="auto"
+    )
+    found = ds.set_coords(["lon", "lat"]).grad.compute(["y", "x"], geometry="auto")
+    xr.testing.assert_equal(found, f.grad.compute(["y", "x"], geometry="auto"))
+    degrees = f.assign_coords(
+        lon=f.lon.assign_attrs(units="degrees"), lat=f.lat.assign_attrs(units="degrees")
+    )
+    refused(degrees, *EACH, "no longitude and latitude on two dimensions", dims=["y", "x"], geometry="auto")
+
+
+def test_coordinates_that_only_count_are_no_projection() -> None:
+    """CMIP's ocean models have i and j besides their longitudes and latitudes."""
+    f = curved()
+    right = f.grad.compute(["y", "x"], geometry="curvilinear")
+    for dtype in (np.int32, np.float64):
+        i, j = np.arange(24, dtype=dtype), np.arange(1, 10, dtype=dtype)
+        counted = f.assign_coords(x=("x", i, {"units": "1", "long_name": "cell index"}), y=("y", j))
+        xr.testing.assert_equal(
+            counted.grad.compute(["y", "x"], geometry="auto").drop_vars(["x", "y"]), right
+        )
+    assert "df_dx" in counted[:, ::-1].grad.compute(["y", "x"], geometry="auto")
+    refused(f.assign_coords(x=np.arange(24) * 2), "['x']", dims=["y", "x"], geometry="auto")
+    refused(
+        f.assign_coords(x=("x", np.arange(24), {"units": "m"})), "['x']", dims=["y", "x"], geometry="auto"
+    )
+
+
+def test_each_variable_has_the_grid_that_its_coordinates_say(tmp_path: Path) -> None:
+    """In one Dataset, on the same dimensions: two grids, told apart by CF's attribute `coordinates`."""
+    t = curved()
+    u = t.assign_coords(lon=t.lon + 7.5, lat=t.lat * 0.9)
+    both = xr.Dataset({"t": t.rename(lon="lon_t", lat="lat_t"), "u": u.rename(lon="lon_u", lat="lat_u")})
+    for name in both:
+        both[name].encoding["coordinates"] = f"lon_{name} lat_{name}"
+    for letter in "tu":
+        both[f"lon_{letter}"].attrs, both[f"lat_{letter}"].attrs = EAST, NORTH
+    both.to_netcdf(tmp_path / "both.nc")
+    with xr.open_dataset(tmp_path / "both.nc") as ds:
+        found = ds.grad.compute(["y", "x"], geometry="auto")
+    for name, single in (
+        ("t", t),
+        ("u", u.assign_coords(lon=u.lon.assign_attrs(EAST), lat=u.lat.assign_attrs(NORTH))),
+    ):
+        right = single.grad.compute(["y", "x"], geometry="auto")
+        np.testing.assert_array_equal(found[f"d{name}_dx"], right.df_dx)
+    undecided = both.t.copy()
+    del undecided.encoding["coordinates"]
+    undecided = undecided.assign_coords(lon_u=both.lon_u, lat_u=both.lat_u)
+    refused(undecided, "2 coordinates that are a longitude", dims=["y", "x"], geometry="auto")
+
+
+def test_variables_that_a_geometry_cannot_serve_are_left_out() -> None:
+    f, _ = seamount(41, 20)
+    ds = xr.Dataset({"f": f, "height": f.z.isel(s=0, drop=True).drop_vars("z", errors="ignore")})
+    geometry = xgrad.TerrainFollowing("z", vertical="s")
+    assert list(ds.grad.compute("x", geometry=geometry)) == ["df_dx"]
+    ((name, reason),) = ds.grad.plan("x", geometry=geometry).left_out
+    assert name == "height"
+    assert "'z'" in reason
+    refused(ds[["height"]], "'z' is not there", dims="x", geometry=geometry)
+
+
+def test_units_of_quantities_count() -> None:
+    unit = pint.UnitRegistry()
+    f = curved()
+    right = f.grad.compute(geometry="curvilinear")
+    radians = {
+        name: (("y", "x"), unit.Quantity(np.radians(f[name].values), "radian"), {"standard_name": word})
+        for name, word in (("lon", "longitude"), ("lat", "latitude"))
+    }
+    found = f.assign_coords(radians).grad.compute(geometry="auto")
+    np.testing.assert_allclose(found.df_dx, right.df_dx, rtol=0, atol=1e-12 * abs(right.df_dx).max().item())
+    size = xr.DataArray(unit.Quantity(np.full(24, 2.0), "km"), dims="x")
+    metres = xr.DataArray(np.full(24, 2000.0), dims="x", attrs={"units": "m"})
+    found, right = (f.grad.compute("x", geometry=xgrad.Metric(dx=("x", dx))).df_dx for dx in (size, metres))
+    np.testing.assert_array_equal(found, right)
+    g, _ = seamount(41, 20)
+    high = g.assign_coords(z=(("s", "x"), unit.Quantity(g.z.values, "m")))
+    geometry = xgrad.TerrainFollowing("z", vertical="s")
+    assert high.grad.compute("s", geometry=geometry).df_dz.attrs["units"] == "K meter-1"
+
+
+def test_the_time_of_wrf_may_be_one() -> None:
+    f = curved().expand_dims(Time=3)
+    single = {name: f[name].expand_dims(Time=1) for name in ("lon", "lat")}
+    one = f.isel(Time=[0]).assign_coords(single)
+    right = f.grad.compute(["y", "x"], geometry="curvilinear")
+    for geometry in ("auto", "curvilinear"):
+        found = one.grad.compute(["y", "x"], geometry=geometry)
+        np.testing.assert_array_equal(found.df_dx, right.df_dx[:1])
+    many = f.assign_coords({name: f[name].expand_dims(Time=3) for name in ("lon", "lat")})
+    refused(many, *EACH, "two dimensions are needed", ".isel", dims=["y", "x"], geometry="auto")
 
 
 def test_two_longitudes_are_refused() -> None:
@@ -380,6 +538,68 @@ def test_reversed_views_have_the_same_metric() -> None:
         np.testing.assert_array_equal(back[name], copied[name])
 
 
+def test_only_outer_rows_and_columns_are_read_by_the_call() -> None:
+    """Of 2-D coordinates on Dask, and each chunk of them once."""
+    f = curved(60, 40)
+    read: list[tuple[str, Any]] = []
+
+    def tapped(name: str) -> da.Array:
+        def tap(block: np.ndarray, block_info: Any = None) -> np.ndarray:
+            read.append((name, tuple(block_info[0]["chunk-location"])))
+            return block
+
+        lazy = da.from_array(f[name].values, chunks=(10, 12))
+        return lazy.map_blocks(tap, dtype=float, meta=np.empty((0, 0)))
+
+    lazy = {name: (("y", "x"), tapped(name), f[name].attrs) for name in ("lon", "lat")}
+    g = f.expand_dims(time=4).chunk(time=1, y=10, x=12).assign_coords(lazy)
+    with dask.config.set(scheduler="sync"):
+        found = g.grad.compute(["x", "y"], geometry="auto")
+        outer = {(j, i) for j in range(4) for i in range(5) if j in (0, 3) or i in (0, 4)}
+        assert sorted(read) == sorted((name, place) for name in ("lon", "lat") for place in outer)
+        read.clear()
+        values = found.df_dx.values
+    assert len(read) == len(set(read))  # once for all times
+    np.testing.assert_array_equal(values[3], f.grad.compute(geometry="curvilinear").df_dx)
+
+
+@pytest.mark.parametrize("lazy", [False, True], ids=["memory", "dask"])
+def test_a_grid_is_evaluated_once(monkeypatch: pytest.MonkeyPatch, lazy: bool) -> None:
+    """For all times, variables and calls; on Dask once a chunk of the grid, whatever the chunks in time."""
+    counted: list[str] = []
+    for name in ("missing", "position", "jacobian"):
+        monkeypatch.setattr(chord, name, counting(name, getattr(chord, name), counted))
+    f = curved(60, 40).expand_dims(time=6)
+    ds = xr.Dataset({"a": f, "b": 2 * f, "c": f.isel(time=0)})
+    memory.forget()
+    if lazy:
+        ds = ds.chunk(time=1, y=20, x=30)
+    found = ds.grad.compute(["x", "y"], geometry="auto")
+    assert not lazy or not counted
+    with dask.config.set(scheduler="sync"):
+        found.compute()
+    per_grid = 4 if lazy else 1
+    assert {name: counted.count(name) for name in set(counted)} == dict.fromkeys(
+        ("missing", "position", "jacobian"), per_grid
+    )
+    if not lazy:
+        ds.isel(time=[2]).grad.compute(["x", "y"], geometry="curvilinear")
+        assert len(counted) == 3
+        moved = ds.assign_coords(lat=(ds.lat + 1).assign_attrs(NORTH))
+        moved.grad.compute(["x", "y"], geometry="curvilinear")
+        assert len(counted) == 6  # not the same grid
+        ds.grad.compute(["x", "y"], geometry="curvilinear", order=4)
+        assert len(counted) == 9  # nor the same order
+
+
+def counting(name: str, function: Any, counted: list[str]) -> Any:
+    def counter(*arguments: Any, **options: Any) -> Any:
+        counted.append(name)
+        return function(*arguments, **options)
+
+    return counter
+
+
 def test_curvilinear_refusals() -> None:
     f = curved()
     refused(f, "needs all of ['x', 'y']", dims="x", geometry="curvilinear")
@@ -399,22 +619,78 @@ def test_curvilinear_refusals() -> None:
 # --- projections, cell sizes
 
 
-def test_km_are_metres() -> None:
-    axis = np.linspace(-2e6, 2e6, 33)
+def projected(units: str = "m", scale: float = 1.0, **attrs: Any) -> xr.DataArray:
+    x, y = np.linspace(-1e6, 1.5e6, 24), np.linspace(-2e6, -4e5, 20)
+    coords = {
+        "y": ("y", y * scale, {"units": units, "axis": "Y"}),
+        "x": ("x", x * scale, {"units": units, "axis": "X"}),
+    }
+    values = np.random.default_rng(0).standard_normal((20, 24))
+    return xr.DataArray(values, coords, ("y", "x"), name="f", attrs=attrs)
 
-    def on(scale: float, units: str) -> xr.Dataset:
-        coords = {
-            "y": ("y", axis[:29] * scale, {"units": units, "axis": "Y"}),
-            "x": ("x", axis * scale, {"units": units, "axis": "X"}),
-        }
-        values = np.random.default_rng(0).standard_normal((29, 33))
-        return xr.DataArray(values, coords, ("y", "x"), name="f").grad.compute(
-            geometry=xgrad.Projected("EPSG:3413")
-        )
 
-    near, far = on(1.0, "m"), on(1e-3, "km")
-    for name in near:
-        np.testing.assert_allclose(far[name], near[name], rtol=1e-11, atol=1e-18)
+@pytest.mark.parametrize(
+    ("key", "version"), [("crs_wkt", "WKT2_2019"), ("spatial_ref", "WKT1_GDAL"), ("crs_wkt", "WKT1_GDAL")]
+)
+@pytest.mark.parametrize("where", ["attrs", "encoding"])
+def test_a_projection_in_wkt_alone(key: str, version: str, where: str) -> None:
+    """As GDAL and rioxarray write it; the figure of the earth is in the text too."""
+    right = projected().grad.compute(["x", "y"], geometry=xgrad.Projected("EPSG:3413"))
+    f = projected().assign_coords(crs=((), 0, {key: pyproj.CRS("EPSG:3413").to_wkt(version)}))
+    getattr(f, where)["grid_mapping"] = "crs"
+    found = f.grad.compute(["x", "y"], geometry="auto")
+    np.testing.assert_allclose(found.df_dx, right.df_dx, rtol=0, atol=1e-12 * abs(right.df_dx).max().item())
+    assert "ellipsoid a = 6378137 m" in found.df_dx.attrs["comment"]
+
+
+def test_longitudes_in_wkt_are_no_projection() -> None:
+    f = regular(grid_mapping="crs").assign_coords(crs=((), 0, {"crs_wkt": pyproj.CRS("EPSG:4326").to_wkt()}))
+    found = f.grad.compute(["a", "b"], geometry="auto").df_dx
+    assert "mean radius of the ellipsoid" in found.attrs["comment"]
+    right = f.drop_vars("crs").grad.compute(["a", "b"], geometry=xgrad.Ellipsoid("WGS84"))
+    np.testing.assert_array_equal(f.grad.compute(["a", "b"], geometry="ellipsoid").df_dy, right.df_dy)
+
+
+def test_each_grid_mapping_is_for_its_coordinates() -> None:
+    """In the long form of the attribute."""
+    crs = pyproj.CRS("EPSG:3413")
+    f = projected(grid_mapping="polar: x y ball: lat lon")
+    lon, lat = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True).transform(
+        *np.meshgrid(f.x, f.y)
+    )
+    f = f.assign_coords(
+        lon=(("y", "x"), lon, EAST),
+        lat=(("y", "x"), lat, NORTH),
+        polar=((), 0, crs.to_cf()),
+        ball=((), 0, {"grid_mapping_name": "latitude_longitude", "earth_radius": 6e6}),
+    )
+    assert "1/f = 298.257" in f.grad.compute(["x", "y"], geometry="auto").df_dx.attrs["comment"]
+    assert "6000000 m (grid mapping 'ball')" in repr(f.grad.plan(["x", "y"], geometry="curvilinear"))
+
+
+def test_the_angles_of_a_satellite() -> None:
+    """Radians seen from its height, which a PROJ string or WKT says too."""
+    text = "+proj=geos +h=35785831 +lon_0=-75 +sweep=x +ellps=GRS80"
+    height, angles = 35785831.0, np.linspace(-0.05, 0.06, 24)
+    attrs = {"units": "rad", "standard_name": "projection_x_angular_coordinate", "axis": "X"}
+    f = projected().assign_coords(x=("x", angles, attrs), y=("y", angles[:20], {"units": "rad", "axis": "Y"}))
+    far = f.assign_coords(
+        x=("x", height * angles, {"units": "m", "axis": "X"}),
+        y=("y", height * angles[:20], {"units": "m", "axis": "Y"}),
+    )
+    right = far.grad.compute(["x", "y"], geometry=xgrad.Projected(text)).df_dy
+    found = f.grad.compute(["x", "y"], geometry=xgrad.Projected(text)).df_dy
+    np.testing.assert_allclose(found, right, rtol=0, atol=1e-12 * abs(right).max().item())
+    f = f.assign_coords(goes=((), 0, pyproj.CRS(text).to_cf())).assign_attrs(grid_mapping="goes")
+    found = f.grad.compute(["x", "y"], geometry="auto").df_dy
+    np.testing.assert_allclose(found, right, rtol=0, atol=1e-12 * abs(right).max().item())
+
+
+def test_other_lengths_are_metres() -> None:
+    right = projected().grad.compute(["x", "y"], geometry=xgrad.Projected("EPSG:3413")).df_dx
+    for units, scale in (("km", 1e-3), ("ft", 1 / 0.3048), ("US_survey_foot", 3937 / 1200)):
+        found = projected(units, scale).grad.compute(["x", "y"], geometry=xgrad.Projected("EPSG:3413"))
+        np.testing.assert_allclose(found.df_dx, right, rtol=0, atol=1e-11 * abs(right).max().item())
 
 
 @pytest.mark.parametrize("order", [2, 4, 6])
@@ -431,8 +707,6 @@ def test_km_are_metres() -> None:
 )
 def test_order_on_projections(crs: str, order: int) -> None:
     """The derivatives of a plane wave through space are known on any ellipsoid."""
-    import pyproj
-
     made = pyproj.CRS.from_user_input(crs)
     a, inverse = made.ellipsoid.semi_major_metre, made.ellipsoid.inverse_flattening
     e2 = (2 - 1 / inverse) / inverse if inverse else 0.0
@@ -623,6 +897,10 @@ def test_formula_terms(kind: str) -> None:
     right = ds.grad.compute(["x", "lev"], geometry=xgrad.TerrainFollowing(z.rename("z"), vertical="lev"))
     for name in ("df_dx", "df_dz"):
         np.testing.assert_allclose(found[name], right[name], rtol=1e-10, atol=1e-14)
+    upward = "pressure" not in kind and kind != "atmosphere_sigma_coordinate"
+    words = "upward derivative of f" if upward else "derivative of f along pressure"
+    assert found.df_dz.attrs["long_name"] == words
+    refused(ds.f, "not there", "call .grad on the Dataset", dims=["x"], geometry=xgrad.TerrainFollowing())
     ds.lev.attrs["formula_terms"] = "sigma: lev"
     refused(ds, "lack", dims=["x"], geometry=xgrad.TerrainFollowing())
 
@@ -662,9 +940,9 @@ def test_hydrostatic_consistency() -> None:
 
 
 def test_grid_mapping_in_its_long_form() -> None:
-    assert cf.grid_mapping_names("crs: x y wgs: lat lon") == ["crs", "wgs"]
-    assert cf.grid_mapping_names("crs") == ["crs"]
-    assert cf.grid_mapping_names(None) == []
+    assert cf.grid_mappings("crs: x y wgs: lat lon") == {"crs": ("x", "y"), "wgs": ("lat", "lon")}
+    assert cf.grid_mappings("crs") == {"crs": ()}
+    assert cf.grid_mappings(None) == cf.grid_mappings("") == {}
 
 
 GIVEN = {

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from .errors import XgradError
 
 Kind = Literal["longitude", "latitude", "x", "y"]
+KINDS: tuple[Kind, ...] = ("longitude", "latitude", "x", "y")
 
 # CF 4.2: the spellings of degrees_east, compared without regard to case.
 _EAST = frozenset({"degrees_east", "degree_east", "degrees_e", "degree_e", "degreese", "degreee"})
@@ -16,10 +17,13 @@ _DEGREES = frozenset({"degrees", "degree", "deg", "arc_degree", "arc_degrees", "
 _RADIANS = frozenset({"radians", "radian", "rad"})
 _LONGITUDES = frozenset({"longitude", "grid_longitude"})
 _NORTH = frozenset({"degrees_north", "degree_north", "degrees_n", "degree_n", "degreesn", "degreen"})
+_FOOT, _SURVEY_FOOT = 0.3048, 1200.0 / 3937.0
 _LENGTHS = {
     **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1.0),
     **dict.fromkeys(("km", "kilometer", "kilometers", "kilometre", "kilometres"), 1000.0),
     **dict.fromkeys(("cm", "centimeter", "centimeters", "centimetre", "centimetres"), 0.01),
+    **dict.fromkeys(("ft", "foot", "feet", "international_foot", "international_feet"), _FOOT),
+    **dict.fromkeys(("us_survey_foot", "us_survey_feet", "us survey foot"), _SURVEY_FOOT),
 }
 
 
@@ -88,6 +92,28 @@ def is_longitude(attrs: Mapping[Any, Any]) -> bool:
     True
     """
     return circle(attrs) is not None
+
+
+def is_latitude(attrs: Mapping[Any, Any]) -> bool:
+    """
+    Tell whether attributes are those of a true latitude.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Attributes of the coordinate.
+
+    Returns
+    -------
+    bool
+        True for units in a spelling of ``degrees_north``, and for the standard name ``latitude``.
+
+    Examples
+    --------
+    >>> is_latitude({"units": "degrees_north"}), is_latitude({"units": "degrees"})
+    (True, False)
+    """
+    return _text(attrs, "units") in _NORTH or _text(attrs, "standard_name") == "latitude"
 
 
 def check_decoded(attrs: Mapping[Any, Any], what: str) -> None:
@@ -171,6 +197,51 @@ def is_time(attrs: Mapping[Any, Any]) -> bool:
     )
 
 
+def is_vertical(attrs: Mapping[Any, Any]) -> bool:
+    """
+    Tell whether attributes are those of a height, a depth or a level.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Attributes of the coordinate.
+
+    Returns
+    -------
+    bool
+        True for the axis Z, and where `positive` says which way is up.
+
+    Examples
+    --------
+    >>> is_vertical({"positive": "down"}), is_vertical({"axis": "X"})
+    (True, False)
+    """
+    return _text(attrs, "axis") == "z" or "positive" in attrs
+
+
+def is_angular(attrs: Mapping[Any, Any]) -> bool:
+    """
+    Tell whether attributes are those of an angle, or of a coordinate that only a projection explains.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Attributes of the coordinate.
+
+    Returns
+    -------
+    bool
+        True where a step along it may be no length on the earth.
+
+    Examples
+    --------
+    >>> is_angular({"units": "degrees"}), is_angular({"units": "m"})
+    (True, False)
+    """
+    name = _text(attrs, "standard_name")
+    return radians(attrs) is not None or name in _ANGLES or name.startswith("projection_")
+
+
 def metres(units: object) -> float | None:
     """
     Return the metres of one unit of length.
@@ -219,9 +290,9 @@ def known_to_cf_xarray(array: Any, kind: Kind) -> list[Hashable]:
     return [name for name in array.coords if name in found]
 
 
-def grid_mapping_names(text: object) -> list[str]:
+def grid_mappings(text: object) -> dict[str, tuple[str, ...]]:
     """
-    Read the names of grid mappings from a `grid_mapping` attribute in its short or its long form.
+    Read a `grid_mapping` attribute in its short or its long form.
 
     Parameters
     ----------
@@ -230,18 +301,26 @@ def grid_mapping_names(text: object) -> list[str]:
 
     Returns
     -------
-    list of str
-        The names; empty where there is no such attribute.
+    dict of str to tuple of str
+        The names of grid mappings with the coordinates that they are for, none in the short form; empty where
+        there is no such attribute.
 
     Examples
     --------
-    >>> grid_mapping_names("crs: x y wgs: lat lon"), grid_mapping_names("crs")
-    (['crs', 'wgs'], ['crs'])
+    >>> grid_mappings("crs: x y wgs: lat lon"), grid_mappings("crs")
+    ({'crs': ('x', 'y'), 'wgs': ('lat', 'lon')}, {'crs': ()})
     """
-    if not isinstance(text, str):
-        return []
-    words = text.split()
-    return [word[:-1] for word in words if word.endswith(":")] or words[:1]
+    words = text.split() if isinstance(text, str) else []
+    if not any(word.endswith(":") for word in words):
+        return {word: () for word in words[:1]}
+    found: dict[str, tuple[str, ...]] = {}
+    for word in words:
+        if word.endswith(":"):
+            name = word[:-1]
+            found[name] = ()
+        elif found:
+            found[name] += (word,)
+    return found
 
 
 def is_projection(attrs: Mapping[Any, Any]) -> bool:

@@ -240,6 +240,15 @@ def like(array: Array, chunks: Sequence[tuple[int, ...]] | None) -> Array:
     return array.rechunk(fitting) if is_chunked(array) else da.from_array(np.asarray(array), chunks=fitting)
 
 
+def in_memory(arrays: Sequence[Array]) -> list[NDArray[np.float64]]:
+    """Read small arrays; what those of Dask have in common is computed once."""
+    if any(map(is_chunked, arrays)):
+        from dask.base import compute
+
+        arrays = compute(*arrays)
+    return [np.asarray(array, np.float64) for array in arrays]
+
+
 def without(data: Array, invalid: Array) -> Array:
     """Return data that are missing where there are no coordinates; both have the same dimensions."""
     if not is_chunked(data):

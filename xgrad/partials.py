@@ -14,7 +14,7 @@ import xarray as xr
 from . import blocks, candidates, chunks, planning, quantities, units
 from . import geometry as geometries
 from .errors import PrecisionWarning, XgradError, suggestion
-from .geometry import Frame, Geometry, Layout, aligned
+from .geometry import Frame, Geometry, Layout, Parts, aligned
 from .options import Dims, Options, Periodic
 from .plans import Field, Output, Plan
 
@@ -283,7 +283,7 @@ def _check_keywords(array: xr.DataArray, dims: Mapping[str, Any]) -> None:
 def _dataset(obj: xr.DataArray | xr.Dataset, decided: Plan) -> xr.Dataset:
     """Return a Dataset of all derivatives, with what describes the coordinates."""
     variables: dict[Hashable, Any] = {}
-    grids: dict[Any, Any] = {}
+    grids: dict[Any, Parts] = {}
     for field in decided.fields:
         array = obj if isinstance(obj, xr.DataArray) else obj[field.name]
         variables |= _derivatives(array, field, decided.options, grids)
@@ -304,7 +304,7 @@ def _tree(tree: xr.DataTree, plans: Mapping[str, Plan]) -> xr.DataTree:
 
 
 def _derivatives(
-    array: xr.DataArray, field: Field, options: Options, known: dict[Any, Any] | None = None
+    array: xr.DataArray, field: Field, options: Options, known: dict[Any, Parts] | None = None
 ) -> dict[Hashable, xr.Variable]:
     """Return the derivatives of one variable; `known` holds the factors of grids that others had."""
     data = quantities.strip(array.data)
@@ -320,18 +320,17 @@ def _derivatives(
 
 
 def _directed(
-    data: Any, field: Field, frame: Frame, options: Options, known: dict[Any, Any]
+    data: Any, field: Field, frame: Frame, options: Options, known: dict[Any, Parts]
 ) -> Sequence[Any]:
     """Return the data of each output of a geometry, and of those along other dimensions."""
     chunked = chunks.is_chunked(data)
     sizes = dict(zip(field.dims, data.chunks, strict=True)) if chunked else None
     key = (id(frame), None if sizes is None else tuple(sizes.items()))
     if key not in known:
-        layout = Layout(sizes, options)
-        known[key] = frame.factors(layout), None if frame.invalid is None else frame.invalid(layout)
-    factors, invalid = known[key]
-    if invalid is not None:
-        data = chunks.without(data, aligned(invalid, field.dims))
+        known[key] = frame.parts(Layout(sizes, options))
+    factors, nowhere = known[key]
+    if nowhere is not None:
+        data = chunks.without(data, aligned(nowhere, field.dims))
     wanted = list({id(step): step for output in field.outputs for step in output.steps}.values())
     places = {id(step): place for place, step in enumerate(wanted)}
     fitted = {which: aligned(factor, field.dims) for which, factor in factors.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import xarray as xr
@@ -158,7 +159,7 @@ class _Call:
     ) -> None:
         self.options, self.n, self.names, self.wanted, self.shape = options, n, names, wanted, shape
         self.obj, self._coords = obj, obj.coords.variables
-        self._axes: dict[Hashable, Axis] = {}
+        self._axes: dict[tuple[Any, ...], Axis] = {}
         self._steps: dict[tuple[Any, ...], Step] = {}
         self._useless: dict[Hashable, str | None] = {}
         self._frames: dict[tuple[Any, ...], Frame | None] = {}
@@ -175,8 +176,8 @@ class _Call:
 
     def bound(self, shape: Geometry, name: Hashable | None, variable: xr.Variable) -> Frame | None:
         """Bind a geometry to a variable; variables on the same grid share it."""
-        mapping = variable.attrs.get("grid_mapping", variable.encoding.get("grid_mapping"))
-        key = (variable.dims, str(mapping))
+        named = (variable.attrs.get(k, variable.encoding.get(k)) for k in ("grid_mapping", "coordinates"))
+        key = (variable.dims, *map(str, named))
         if key not in self._frames:
             obj = self.obj
             array = obj if isinstance(obj, xr.DataArray) else obj[name]
@@ -189,29 +190,30 @@ class _Call:
 
     def _check_frame(self, frame: Frame) -> None:
         """Refuse what a geometry cannot be asked for."""
-        for key, axis in frame.axes.items():
-            if key in self.options.spacing or axis.dim in self.options.spacing:
+        for axis in frame.axes.values():
+            if axis.name in self.options.spacing or axis.dim in self.options.spacing:
                 raise XgradError(
-                    f"spacing= has {axis.dim!r}, whose spacing the geometry knows; leave it out, or "
-                    "give cell "
-                    "sizes with xgrad.Metric"
+                    f"spacing= has {axis.dim!r}, whose spacing the geometry knows; leave it out, or give "
+                    "cell sizes with xgrad.Metric"
                 )
-            candidates.check_points(axis, 1, self.options)
         if self.wanted is None:
-            return
-        dims = {candidates.dim_of(self.obj, name) for name in self.wanted}
-        asked = [dim for dim in frame.dims if dim in dims]
+            asked = frame.dims
+        else:
+            dims = {candidates.dim_of(self.obj, name) for name in self.wanted}
+            asked = [dim for dim in frame.dims if dim in dims]
+        word = self.shape.word if self.shape else None
         if not asked:
             raise XgradError(
-                f"geometry={self.shape.word if self.shape else None!r} is for {frame.dims!r}, but the "
-                f"derivatives are along {list(self.wanted)!r}; leave geometry out"
+                f"geometry={word!r} is for {frame.dims!r}, but the derivatives are along "
+                f"{self.wanted!r}; name the former, or leave geometry out"
             )
-        if dims & set(frame.together) and not dims >= set(frame.together):
+        if set(asked) & set(frame.together) and not set(asked) >= set(frame.together):
             raise XgradError(
-                f"geometry={self.shape.word if self.shape else None!r} needs all of "
-                f"{list(frame.together)!r}, as each of "
-                f"its directions depends on both; found {list(self.wanted)!r}"
+                f"geometry={word!r} needs all of {list(frame.together)!r}, as each of its directions depends "
+                f"on both; found {self.wanted!r}"
             )
+        for axis in frame.used(asked):
+            candidates.check_points(axis, 1, self.options)
 
     def keys(
         self, name: Hashable | None, variable: xr.Variable, frame: Frame | None
@@ -232,9 +234,10 @@ class _Call:
                 found.append(key)
         return found, tuple((dim, reason) for dim, reason in left_out if dim not in frame.dims)
 
-    def axis(self, name: Hashable) -> Axis:
-        """Decide what one coordinate is."""
-        if name not in self._axes:
+    def axis(self, name: Hashable, marks: Mapping[Any, Any] = MappingProxyType({})) -> Axis:
+        """Decide what one coordinate is; `marks` are attributes that count besides its own."""
+        known = (name, *marks.items())
+        if known not in self._axes:
             obj, options = self.obj, self.options
             periodic = options.period_of(name, candidates.dim_of(obj, name))
             unit = options.datetime_unit
@@ -242,9 +245,11 @@ class _Call:
                 given = options.spacing[name]
                 axis = axis_from_spacing(name, obj.sizes[name], given, periodic=periodic, datetime_unit=unit)
             else:
+                if marks:
+                    obj = obj.coords.to_dataset().assign_coords({name: obj[name].assign_attrs(marks)})
                 axis = axis_from_coordinate(obj, name, periodic=periodic, datetime_unit=unit)
-            self._axes[name] = axis
-        return self._axes[name]
+            self._axes[known] = axis
+        return self._axes[known]
 
     def usable(
         self, name: Hashable | None, variable: xr.Variable
@@ -387,6 +392,7 @@ def _plan_variables(obj: xr.Dataset, call: _Call) -> Plan:
     described = candidates.describing(obj)
     chosen: list[tuple[Hashable, xr.Variable, Sequence[Hashable | Direction], LeftOut, Frame | None]] = []
     left_out: list[tuple[Hashable, str]] = []
+    refused: XgradError | None = None
     for name, variable in _named(obj):
         keys: Sequence[Hashable | Direction] = ()
         dims_left: LeftOut = ()
@@ -396,9 +402,7 @@ def _plan_variables(obj: xr.Dataset, call: _Call) -> Plan:
             try:
                 frame = call.frame(name, variable)
             except XgradError as error:
-                if call.wanted is not None:
-                    raise
-                reason = str(error)
+                refused, reason = refused or error, str(error)
         if reason is None:
             keys, dims_left = call.keys(name, variable, frame)
             if not keys:
@@ -409,6 +413,8 @@ def _plan_variables(obj: xr.Dataset, call: _Call) -> Plan:
         else:
             _log.info("%s is left out: %s", labels.plain(name), reason)
             left_out.append((name, reason))
+    if refused is not None and call.wanted is not None and not chosen:
+        raise refused
     taken: set[Hashable | None] = {*obj.variables, *obj.dims}
     fields = [
         call.field(name, variable, keys, dims_left, taken, frame, alone=len(chosen) == 1)

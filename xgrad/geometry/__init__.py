@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from ..errors import XgradError
 from .auto import Auto
 from .curvilinear import Curvilinear
-from .frames import Direction, Frame, Layout, aligned, partial
+from .frames import Direction, Frame, Layout, Parts, aligned, partial
 from .metric import Metric
 from .projected import Projected
 from .regular import Ellipsoid, Sphere
@@ -24,6 +24,7 @@ __all__ = [
     "Geometry",
     "Layout",
     "Metric",
+    "Parts",
     "Projected",
     "Site",
     "Sphere",

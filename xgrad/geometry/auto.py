@@ -6,13 +6,16 @@ from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import numpy as np
+import xarray as xr
+
 from .. import cf
 from ..errors import CoordinateError
 from .curvilinear import Curvilinear
 from .frames import Frame
 from .projected import Projected
 from .regular import Sphere
-from .sites import Site
+from .sites import Site, is_temporal, is_vertical
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +26,16 @@ class Auto:
     word: ClassVar[str] = "auto"
 
     def bind(self, site: Site) -> Frame | None:
-        """Bind the one geometry that fits; None for coordinates that are lengths and nothing else."""
-        reasons = consider(site)
-        fitting = [name for name, reason in reasons.items() if reason is None]
-        if len(fitting) == 1:
-            frame: Frame = CANDIDATES[fitting[0]]().bind(site)
-            others = "; ".join(
-                f"not {name}: {reason}" for name, reason in reasons.items() if reason is not None
-            )
-            return replace(frame, reasons=(f"geometry {fitting[0]!r} by CF metadata; {others}",))
-        listed = "; ".join(f"{name}: {reason or 'fits'}" for name, reason in reasons.items())
-        if not fitting and _cartesian(site):
+        """Bind the one geometry that fits; None where nothing that is asked for bears a mark of the earth."""
+        if not _is_marked(site):
             return None
-        what = "more than one geometry fits" if fitting else "no geometry fits"
+        frames, reasons = consider(site)
+        if len(frames) == 1:
+            ((name, frame),) = frames.items()
+            others = "; ".join(f"not {other}: {reason}" for other, reason in reasons.items())
+            return replace(frame, reasons=(f"geometry {name!r} by CF metadata; {others}",))
+        listed = "; ".join(f"{name}: {reasons.get(name, 'fits')}" for name in CANDIDATES)
+        what = "more than one geometry fits" if frames else "no geometry fits"
         raise CoordinateError(
             f"geometry='auto': {what} {site.array.name!r} ({listed}); name one, as in geometry='sphere', or "
             "correct the metadata"
@@ -45,84 +45,106 @@ class Auto:
 CANDIDATES: dict[str, Any] = {"projected": Projected, "sphere": Sphere, "curvilinear": Curvilinear}
 
 
-def consider(site: Site) -> dict[str, str | None]:
-    """Say of each candidate why it does not fit, None where it does."""
-    return {
+def consider(site: Site) -> tuple[dict[str, Frame], dict[str, str]]:
+    """Return the candidates that fit, bound, and why each of the others does not."""
+    reasons = {
         "projected": _not_projected(site),
         "sphere": _not_regular(site),
         "curvilinear": _not_curvilinear(site),
     }
-
-
-def _named(site: Site, kind: cf.Kind, ndim: int) -> list[Hashable]:
-    """Names of coordinates of a kind with a number of dimensions."""
-    return [name for name in site.named(kind) if site.array.coords[name].ndim == ndim]
-
-
-def _wrong_units(site: Site, ndim: int) -> str | None:
-    """Say of longitudes and latitudes that are no angles."""
-    kinds: tuple[cf.Kind, ...] = ("longitude", "latitude")
-    for kind in kinds:
-        for name in _named(site, kind, ndim):
-            attrs = site.array.coords[name].attrs
-            if cf.radians(attrs) is None and attrs.get("units"):
-                return f"the {kind} {name!r} has units {attrs['units']!r}, which are no angle"
-    return None
+    frames = {}
+    for name, shape in CANDIDATES.items():
+        if reasons[name] is None:
+            try:
+                frames[name] = shape().bind(site)
+            except CoordinateError as error:
+                reasons[name] = str(error)
+    return frames, {name: reason for name, reason in reasons.items() if reason is not None}
 
 
 def _not_projected(site: Site) -> str | None:
-    projections = [name for name, attrs in site.mappings.items() if cf.is_projection(attrs)]
-    x, y = _named(site, "x", 1), _named(site, "y", 1)
-    if not projections:
+    x, y = site.named("x", 1), site.named("y", 1)
+    projection = _projection(site)
+    if projection is None:
+        there = f"there are {x[0]!r} and {y[0]!r}, but " if x and y else ""
         return (
-            f"there are {x[0]!r} and {y[0]!r}, but no grid_mapping says their projection"
-            if x and y
-            else ("no grid_mapping with a projection")
+            f"{there}no grid_mapping says their projection" if there else "no grid_mapping with a projection"
         )
-    return None if x and y else f"the grid mapping {projections[0]!r} has no 1-D x and y"
+    return None if x and y else f"the grid mapping {projection!r} has no 1-D x and y"
 
 
 def _not_regular(site: Site) -> str | None:
-    lon, lat = _named(site, "longitude", 1), _named(site, "latitude", 1)
-    if not lon or not lat:
-        lacking = " and ".join(word for word, found in (("longitude", lon), ("latitude", lat)) if not found)
-        if not (lat and not lon and not _named(site, "longitude", 2)):
-            return f"no {lacking} along one dimension"
-    projections = [name for name, attrs in site.mappings.items() if cf.is_projection(attrs)]
-    if projections and _not_projected(site) is None:
-        return f"the grid mapping {projections[0]!r} is a projection"
-    return _wrong_units(site, 1)
+    lon, lat = site.named("longitude", 1), site.named("latitude", 1)
+    scalar = site.named("latitude", 0)  # the derivative along longitudes needs no more
+    lacking = ["longitude"] if not lon and (not lat or site.named("longitude", 2)) else []
+    lacking += ["latitude"] if not lat and not (lon and scalar) else []
+    if lacking:
+        return f"no {' and '.join(lacking)} along one dimension{_hidden(site)}"
+    if _projection(site) is not None and _not_projected(site) is None:
+        return f"the grid mapping {_projection(site)!r} is a projection"
+    return None
 
 
 def _not_curvilinear(site: Site) -> str | None:
-    lon, lat = _named(site, "longitude", 2), _named(site, "latitude", 2)
-    if not lon or not lat:
-        deep = [name for name in site.named("longitude") if site.array.coords[name].ndim > 2]
-        if deep:
-            dims = site.array.coords[deep[0]].dims
-            return f"the longitude {deep[0]!r} lies on {dims!r}, not on two dimensions"
-        return "no longitude and latitude on two dimensions"
+    deep = [name for name in site.named("longitude") if site.coordinate(name).ndim > 1]
+    if not deep or not any(site.coordinate(name).ndim > 1 for name in site.named("latitude")):
+        return f"no longitude and latitude on two dimensions{_hidden(site)}"
     if _not_projected(site) is None:
         return "the projection says more"
-    plain = [dim for dim in site.array.coords[lon[0]].dims if dim in site.array.coords]
+    plain = [
+        dim
+        for dim in site.coordinate(deep[0]).dims
+        if dim in site.array.coords and not is_temporal(site.array, dim) and not _counts(site.coordinate(dim))
+    ]
     if plain:
         return (
             f"its dimensions have the 1-D coordinates {plain!r}, of a projection perhaps, but no "
-            "grid_mapping "
-            "says which: say geometry='curvilinear' if they are none"
+            "grid_mapping says which: say geometry='curvilinear' if they are none"
         )
-    return _wrong_units(site, 2)
+    return None
 
 
-def _cartesian(site: Site) -> bool:
-    """Whether no coordinate that is asked for is an angle or bears any mark of the earth."""
-    if site.named("longitude") or site.named("latitude") or site.mappings:
+def _projection(site: Site) -> str | None:
+    """Return the name of a grid mapping that is a projection."""
+    return next((name for name, attrs in site.mappings.items() if cf.is_projection(attrs)), None)
+
+
+def _counts(variable: xr.Variable) -> bool:
+    """Whether a coordinate only counts the points of its dimension, as those of CMIP's ocean models do."""
+    if variable.dtype.kind not in "iuf" or str(variable.attrs.get("units", "1")).strip() not in ("", "1"):
         return False
-    names = site.asked if site.asked is not None else site.dims
-    for name in names:
-        if name in site.array.coords:
-            attrs = site.array.coords[name].attrs
-            known = str(attrs.get("standard_name", ""))
-            if cf.radians(attrs) is not None or known.startswith(("projection_", "grid_l")):
-                return False
-    return True
+    steps = np.diff(np.asarray(variable.values, np.float64))
+    return "standard_name" not in variable.attrs and bool((steps == 1.0).all() or (steps == -1.0).all())
+
+
+def _hidden(site: Site) -> str:
+    """Say which data variables of a Dataset would serve if they were coordinates."""
+    if not isinstance(site.whole, xr.Dataset):
+        return ""
+    found = [name for name in site.whole.data_vars if _is_hidden(site, name)]
+    return f"; {found!r} would be, as coordinates: see .set_coords" if found else ""
+
+
+def _is_hidden(site: Site, name: Hashable) -> bool:
+    """Whether a data variable is a longitude or a latitude on dimensions that are asked for."""
+    variable = site.whole[name].variable
+    placed = bool(variable.dims) and set(variable.dims) <= set(site.dims)
+    return placed and (cf.is_longitude(variable.attrs) or cf.is_latitude(variable.attrs))
+
+
+def _is_marked(site: Site) -> bool:
+    """Whether anything along the dimensions that are asked for, but for time, is of the earth or an angle."""
+    array, whole = site.array, site.whole
+    asked = {site.dim(name) for name in (site.dims if site.asked is None else site.asked)}
+    asked = {dim for dim in asked if not is_temporal(array, dim)}
+    kinds: tuple[cf.Kind, ...] = ("longitude", "latitude")
+    places = [array.coords[name] for kind in kinds for name in site.named(kind)]
+    if isinstance(whole, xr.Dataset):
+        places += [whole[name] for name in whole.data_vars if _is_hidden(site, name)]
+    if any(asked & set(place.dims) for place in places):
+        return True
+    for dim in asked:
+        own = [dim] if dim in array.coords else [name for name, c in array.coords.items() if dim in c.dims]
+        if any(cf.is_angular(array.coords[name].attrs) for name in own):
+            return True
+    return site.is_mapped and not all(is_vertical(array, dim) for dim in asked)

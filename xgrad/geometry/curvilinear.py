@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,10 +15,10 @@ from ..axes import Axis
 from ..errors import CoordinateError
 from . import chord
 from .figures import Figure, Floats
-from .frames import Direction, Factors, Frame, Layout, index_axis
+from .frames import Direction, Frame, Layout, Parts, index_axis
 from .memory import remembered
 from .regular import figure_of
-from .sites import Site
+from .sites import Site, flat
 
 # Two columns are one where their points lie closer than this part of a step.
 _SAME = 1e-3
@@ -60,60 +61,31 @@ class Curvilinear:  # numpydoc ignore=PR02
         lat_name, lat = _found(site, self.lat, "latitude")
         if set(lon.dims) != set(lat.dims):
             raise CoordinateError(
-                f"{lon_name!r} lies on {lon.dims!r}, but {lat_name!r} on {lat.dims!r}: "
-                "both need the same dimensions"
+                f"{lon_name!r} lies on {lon.dims!r}, but {lat_name!r} on {lat.dims!r}: both need the same "
+                "dimensions"
             )
-        lat = lat.transpose(*lon.dims)
-        grid = _Grid(lon, lat, _angle(lon_name, lon.attrs), _angle(lat_name, lat.attrs))
-        figure = figure_of(self.figure, site)
+        figure = figure_of(self.figure, site, lon_name, lat_name)
+        angles = _angle(lon_name, lon.attrs), _angle(lat_name, lat.attrs)
+        grid = _Grid(lon, lat.transpose(*lon.dims), *angles, figure)
         rows, columns = lon.dims
-        axes = {dim: grid.axis(dim, site, figure) for dim in (columns, rows)}
+        axes = {dim: grid.axis(dim, site) for dim in (columns, rows)}
         directions = (
             Direction("x", columns, (columns, rows), "eastward", earthly=True),
             Direction("y", rows, (columns, rows), "northward", earthly=True),
         )
 
-        def grid_of(layout: Layout) -> tuple[Factors, xr.Variable | None]:
-            def make() -> tuple[tuple[Factors, xr.Variable | None], list[Any]]:
-                angles = grid.angles(layout)
-                found = chord.factors(angles, (rows, columns), (columns, rows), frame, figure, layout)
-                nowhere = grid.invalid(angles)
-                held = [variable._data for variable in found.values()]
-                return (found, nowhere), held if nowhere is None else [*held, nowhere._data]
+        def parts(layout: Layout) -> Parts:
+            def make() -> Parts:
+                places = grid.angles(layout)
+                factors = chord.factors(places, (rows, columns), (columns, rows), frame, figure, layout)
+                return Parts(factors, grid.nowhere(places))
 
-            if layout.chunks is not None:
-                return make()[0]
-            lines = (
-                tuple(axis.boundary for axis in axes.values()),
-                layout.options.order,
-                layout.options.at_edges,
-            )
-            question = (
-                lon.dims,
-                grid.lon_angle,
-                grid.lat_angle,
-                figure,
-                lines,
-                *(a.overlap for a in axes.values()),
-            )
-            return remembered([np.asarray(lon._data), np.asarray(lat._data)], question, make)
-
-        def factors(layout: Layout) -> Factors:
-            return grid_of(layout)[0]
-
-        def invalid(layout: Layout) -> xr.Variable | None:
-            return grid_of(layout)[1]
+            held = [] if layout.chunks is not None else [np.asarray(v._data) for v in (grid.lon, grid.lat)]
+            return remembered(make, layout, axes.values(), held, (lon.dims, angles, figure))
 
         notes = (f"on the {figure}", f"chord Jacobian of {lon_name} and {lat_name}")
-        frame = Frame(
-            axes,
-            directions,
-            factors,
-            notes,
-            together=(columns, rows),
-            invalid=invalid,
-            warning=grid.warning(lon_name, figure),
-        )
+        together = (columns, rows)
+        frame = Frame(axes, directions, parts, notes, together, warning=grid.warning(lon_name))
         return frame
 
 
@@ -122,21 +94,20 @@ def _found(site: Site, given: Any, kind: cf.Kind) -> tuple[Hashable, xr.Variable
     if given is not None:
         name, variable = site.variable(given, kind[:3])
     else:
-        found = [name for name in site.named(kind) if site.array.coords[name].ndim > 1]
+        found = [name for name in site.named(kind) if site.coordinate(name).ndim > 1]
         if not found:
             raise CoordinateError(
-                f"{site.array.name!r} has no {kind} on two dimensions: CF marks it by units of "
-                "degrees_east or "
-                f"degrees_north, or the standard name {kind}; else give it, as in "
+                f"{site.array.name!r} has no {kind} on two dimensions: CF marks it by units of degrees_east "
+                f"or degrees_north, or the standard name {kind}; else give it, as in "
                 "xgrad.Curvilinear(lon=..., lat=...)"
             )
         if len(found) > 1:
             raise CoordinateError(
-                f"{site.array.name!r} has {len(found)} coordinates that are a {kind}, {found!r}: give "
-                "one, as in "
-                f"xgrad.Curvilinear({kind[:3]}={found[0]!r}, ...)"
+                f"{site.array.name!r} has {len(found)} coordinates that are a {kind}, {found!r}: give one, "
+                f"as in xgrad.Curvilinear({kind[:3]}={found[0]!r}, ...)"
             )
-        name, variable = found[0], site.array.coords[found[0]].variable
+        name, variable = found[0], site.coordinate(found[0])
+    variable = flat(variable)
     site.refuse_foreign(variable, f"{kind} {name!r}")
     if variable.ndim != 2:
         first = variable.dims[:1]
@@ -158,14 +129,15 @@ def _angle(name: Hashable, attrs: Any) -> float:
     return float(np.pi / 180.0) if angle is None else angle
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class _Grid:
-    """Longitudes and latitudes with the same dimensions, and the radians of their units."""
+    """Longitudes and latitudes on the same dimensions, the radians of their units, and the earth's figure."""
 
     lon: xr.Variable
     lat: xr.Variable
     lon_angle: float
     lat_angle: float
+    figure: Figure
 
     def angles(self, layout: Layout) -> Any:
         """Return both in radians, shape (2, ny, nx), NaN where there is no place."""
@@ -174,53 +146,52 @@ class _Grid:
         scale = np.array([self.lon_angle, self.lat_angle])[:, np.newaxis, np.newaxis]
         return chunks.pointwise(chord.missing, pair, around=1) * scale
 
-    def invalid(self, angles: Any) -> xr.Variable | None:
+    def nowhere(self, angles: Any) -> xr.Variable | None:
         """Return where there is no place; None where all points of a grid in memory have one."""
         bad = chunks.pointwise(_nowhere, angles, drop=1, dtype=np.bool_)
         if not chunks.is_chunked(bad) and not bad.any():
             return None
         return xr.Variable(self.lon.dims, bad)
 
-    def axis(self, dim: Hashable, site: Site, figure: Figure) -> Axis:
-        """Make the axis of the index along a dimension, a ring if the grid is closed; its ends are read."""
+    @cached_property
+    def _outer(self) -> dict[Hashable, Floats]:
+        """Positions of two columns at both ends of each dimension, shape (3, 4, n); they are read at once."""
+        places = {dim: [0, min(1, n - 1), max(n - 2, 0), n - 1] for dim, n in self.lon.sizes.items()}
+        both = (self.lon, self.lat)
+        cut = [v.isel({dim: places[dim]}).transpose(dim, ...) for dim in places for v in both]
+        read = iter(chunks.in_memory([variable._data for variable in cut]))
+        return {
+            dim: self.figure.position(next(read) * self.lon_angle, next(read) * self.lat_angle)
+            for dim in places
+        }
+
+    def axis(self, dim: Hashable, site: Site) -> Axis:
+        """Make the axis of the index along a dimension, a ring if the grid is closed."""
         size = self.lon.sizes[dim]
         asked = site.options.period_of(dim, dim)
         if asked is False or size < 4:
             return index_axis(dim, size)
-        overlap = _overlap(*self._columns(dim, (0, 1, size - 2, size - 1), figure))
+        overlap = _overlap(*self._outer[dim].swapaxes(0, 1))
         if overlap is None and asked == "auto":
             return index_axis(dim, size)
         return index_axis(dim, size, ring=True, overlap=overlap or 0)
 
-    def _columns(self, dim: Hashable, places: Sequence[int], figure: Figure) -> list[Floats]:
-        """Return the positions of some columns, each of shape (3, n)."""
-        lon, lat = (
-            np.asarray(v.isel({dim: list(places)}).transpose(dim, ...).values, np.float64)
-            for v in (self.lon, self.lat)
-        )
-        return list(figure.position(lon * self.lon_angle, lat * self.lat_angle).swapaxes(0, 1))
-
-    def warning(self, name: Hashable, figure: Figure) -> str | None:
+    def warning(self, name: Hashable) -> str | None:
         """Say where float32 coordinates limit the accuracy: judged by the outer rows and columns."""
         if self.lon.dtype != np.float32 and self.lat.dtype != np.float32:
             return None
-        steps = [
-            np.linalg.norm(np.diff(column, axis=1), axis=0)
-            for dim in self.lon.dims
-            for column in self._columns(dim, (0, -1), figure)
-        ]
-        known = np.concatenate(steps)
+        steps = [np.linalg.norm(np.diff(outer[:, [0, -1]], axis=2), axis=0) for outer in self._outer.values()]
+        known = np.concatenate(steps, axis=None)
         known = known[np.isfinite(known) & (known > 0.0)]
         if not known.size:
             return None
-        degrees = float(np.median(known)) / figure.radius * 180.0 / np.pi
+        degrees = float(np.degrees(np.median(known) / self.figure.radius))
         error = float(np.finfo(np.float32).eps) * 360.0 / degrees
         if error <= _FLOAT32_LIMIT:
             return None
         return (
-            f"the longitudes {name!r} and their latitudes are float32: with steps of {degrees:.3g} "
-            "degrees this "
-            f"limits the relative accuracy of derivatives to about {error:.0e}, whatever the order"
+            f"the longitudes {name!r} and their latitudes are float32: with steps of {degrees:.3g} degrees "
+            f"this limits the relative accuracy of derivatives to about {error:.0e}, whatever the order"
         )
 
 

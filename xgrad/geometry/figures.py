@@ -110,7 +110,7 @@ def from_grid_mapping(attrs: Mapping[Any, Any], name: object) -> Figure | None:
     ----------
     attrs : mapping
         The attributes: `earth_radius`; or `semi_major_axis` with `inverse_flattening` or `semi_minor_axis`;
-        or `reference_ellipsoid_name`; or `crs_wkt`, for which pyproj is needed.
+        or `reference_ellipsoid_name`; or `crs_wkt` or `spatial_ref`, for which pyproj is needed.
     name : object
         The name of the grid mapping variable, for messages.
 
@@ -136,8 +136,9 @@ def from_grid_mapping(attrs: Mapping[Any, Any], name: object) -> Figure | None:
     known = str(attrs.get("reference_ellipsoid_name", "")).replace(" ", "").replace("_", "").upper()
     if known in _NAMED:
         return Figure(*_NAMED[known], origin)
-    if "crs_wkt" in attrs:
-        found = _pyproj("an ellipsoid in a crs_wkt").CRS.from_wkt(attrs["crs_wkt"]).ellipsoid
+    wkt = attrs.get("crs_wkt") or attrs.get("spatial_ref")
+    if wkt:
+        found = _pyproj("an ellipsoid in a crs_wkt").CRS.from_wkt(wkt).ellipsoid
         if found is not None:
             inverse = found.inverse_flattening
             return Figure(found.semi_major_metre, 1.0 / inverse if inverse else 0.0, origin)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -66,6 +66,11 @@ class Crossing:
     north: bool
     longitudes: NDArray[np.float64] | None
 
+    @property
+    def has_poles(self) -> bool:
+        """Whether any row lies on a pole."""
+        return self.south or self.north
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
@@ -79,6 +84,21 @@ class Layout:
         return None if self.chunks is None else [self.chunks[dim] for dim in dims]
 
 
+class Parts(NamedTuple):
+    """What a frame makes to fit the data.
+
+    Attributes
+    ----------
+    factors : dict
+        By direction and coordinate: what the derivative is multiplied with.
+    nowhere : Variable or None
+        Where the grid has no coordinates: fields are missing there. None where it always has.
+    """
+
+    factors: Factors
+    nowhere: xr.Variable | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """A geometry bound to a variable.
@@ -89,9 +109,9 @@ class Frame:
         By coordinate or dimension: the axis along which the field is differentiated.
     directions : tuple of Direction
         What it gives.
-    factors : callable
-        Layout -> by direction and coordinate, what the derivative is multiplied with; made when data are
-        differentiated, as nothing but 1-D coordinates is read before.
+    parts : callable
+        Layout -> what derivatives are multiplied with; made when data are differentiated, as nothing but 1-D
+        coordinates and the outer rows and columns of others is read before.
     notes : tuple of str
         The method, for the plan and the comment.
     reasons : tuple of str
@@ -100,19 +120,16 @@ class Frame:
         Dimensions that must be asked for at once, as each direction depends on all of them.
     crossing : Crossing or None
         Of grids around the earth.
-    invalid : callable or None
-        Layout -> where the grid has no coordinates: fields are missing there; None where it always has.
     warning : str or None
         What limits the accuracy.
     """
 
     axes: Mapping[Hashable, Axis]
     directions: tuple[Direction, ...]
-    factors: Callable[[Layout], Factors]
+    parts: Callable[[Layout], Parts]
     notes: tuple[str, ...]
     together: tuple[Hashable, ...] = ()
     crossing: Crossing | None = None
-    invalid: Callable[[Layout], xr.Variable | None] | None = None
     warning: str | None = None
     reasons: tuple[str, ...] = ()
 
@@ -121,28 +138,27 @@ class Frame:
         """The dimensions along which it differentiates."""
         return list(dict.fromkeys(axis.dim for axis in self.axes.values()))
 
+    def used(self, asked: Sequence[Hashable]) -> list[Axis]:
+        """Return the axes along which the field is differentiated if some dimensions are asked for."""
+        keys = {key for d in self.directions if self.axes[d.dim].dim in asked for key in d.along}
+        if self.crossing is not None and self.crossing.lon in keys and self.crossing.has_poles:
+            keys.add(self.crossing.lat)
+        return [axis for key, axis in self.axes.items() if key in keys]
+
     def partial(self, dims: Sequence[Hashable], key: Hashable, options: Options) -> halos.Partial:
         """Return the first derivative along one of its axes, of an array with some dimensions."""
         made, around = partial(self.axes[key], dims, 1, options), self.crossing
         if around is None or self.axes[around.lon].dim not in dims or key not in (around.lon, around.lat):
             return made
         lon, lat = self.axes[around.lon], self.axes[around.lat]
+        crosses = any(isinstance(end, schemes.Mirror) for end in lat.boundary)
+        if lat.dim not in dims or not (crosses if key == around.lat else around.has_poles):
+            return made
         circle = halos.Circle(dims.index(lon.dim), lon.points.shape[1], lon.descending, lon.overlap)
-        if lat.dim not in dims:
-            return made
-        meridian = _with_circle(partial(lat, dims, 1, options), circle)
+        meridian = replace(made if key == around.lat else partial(lat, dims, 1, options), circle=circle)
         if key == around.lat:
-            crosses = any(isinstance(end, schemes.Mirror) for end in lat.boundary)
-            return meridian if crosses else made
-        if not (around.south or around.north):
-            return made
-        poles = halos.Poles(meridian, around.south, around.north, around.longitudes)
-        return halos.Partial(made.axis, made.scheme, made.descending, made.overlap, poles=poles)
-
-
-def _with_circle(meridian: halos.Partial, circle: halos.Circle) -> halos.Partial:
-    """Let stencils go on beyond poles."""
-    return halos.Partial(meridian.axis, meridian.scheme, meridian.descending, circle=circle)
+            return meridian
+        return replace(made, poles=halos.Poles(meridian, around.south, around.north, around.longitudes))
 
 
 def partial(axis: Axis, dims: Sequence[Hashable], n: int, options: Options) -> halos.Partial:

@@ -7,16 +7,16 @@ that is one reading of them, against some fifty nanoseconds a point for the fact
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-MOST_BYTES = 1 << 28
+from ..axes import Axis
+from .frames import Layout, Parts
 
-Made = TypeVar("Made")
+MOST_BYTES = 1 << 28
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +25,7 @@ class _Entry:
 
     question: Hashable
     arrays: tuple[NDArray[Any], ...]
-    made: Any
+    parts: Parts
     size: int
 
 
@@ -34,27 +34,37 @@ _kept: list[_Entry] = []
 
 
 def remembered(
-    arrays: Sequence[Any], question: Hashable, make: Callable[[], tuple[Made, Sequence[Any]]]
-) -> Made:
+    make: Callable[[], Parts],
+    layout: Layout,
+    axes: Iterable[Axis],
+    arrays: Sequence[NDArray[Any]],
+    question: Hashable,
+) -> Parts:
     """
-    Return what is made of some arrays, from memory if it was made of equal ones before.
+    Return the parts of a frame, from memory if they were made of equal coordinates before.
 
     Parameters
     ----------
-    arrays : sequence of array
-        Those of NumPy are compared; with others nothing is remembered.
-    question : hashable
-        What else the result depends on.
     make : callable
-        Makes the result, and the arrays that it holds, which become read-only.
+        Makes them; their arrays become read-only.
+    layout : Layout
+        What they must fit: those in chunks are Dask's to remember.
+    axes : iterable of Axis
+        Along which positions are differentiated.
+    arrays : sequence of ndarray
+        The coordinates.
+    question : hashable
+        What else they depend on.
 
     Returns
     -------
-    object
-        The result.
+    Parts
+        The parts.
     """
-    if not all(isinstance(array, np.ndarray) for array in arrays):
-        return make()[0]
+    if layout.chunks is not None:
+        return make()
+    lines = tuple((axis.step, axis.boundary, axis.overlap) for axis in axes)
+    question = (question, lines, layout.options.order, layout.options.at_edges)
     with _lock:
         entries = [entry for entry in _kept if entry.question == question]
     for entry in entries:
@@ -63,17 +73,18 @@ def remembered(
                 if entry in _kept:
                     _kept.remove(entry)
                     _kept.append(entry)
-            return entry.made  # type: ignore[no-any-return]
-    made, held = make()
+            return entry.parts
+    parts = make()
+    held = [variable.data for variable in (*parts.factors.values(), parts.nowhere) if variable is not None]
     size = sum(array.nbytes for array in (*arrays, *held))
     if size <= MOST_BYTES // 2:
         for array in held:
             array.setflags(write=False)
         with _lock:
-            _kept.append(_Entry(question, tuple(array.copy() for array in arrays), made, size))
+            _kept.append(_Entry(question, tuple(array.copy() for array in arrays), parts, size))
             while sum(entry.size for entry in _kept) > MOST_BYTES:
                 del _kept[0]
-    return made
+    return parts
 
 
 def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:

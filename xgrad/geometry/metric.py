@@ -11,7 +11,7 @@ import xarray as xr
 
 from .. import cf, chunks
 from ..errors import CoordinateError, XgradError
-from .frames import Direction, Factors, Frame, Layout, index_axis
+from .frames import Direction, Frame, Layout, Parts, index_axis
 from .sites import Site
 
 
@@ -55,7 +55,7 @@ class Metric:  # numpydoc ignore=PR02
         """Bind it to a variable."""
         axes, directions, sizes, notes = {}, [], {}, []
         for key, pair in (("x", self.dx), ("y", self.dy)):
-            if pair is None:
+            if pair is None or not site.wants([pair[0], *_names_along(site, pair[0])]):
                 continue
             dim, given = pair
             if dim not in site.dims:
@@ -63,25 +63,21 @@ class Metric:  # numpydoc ignore=PR02
                     f"Metric(d{key}=({dim!r}, ...)): {site.array.name!r} has no dimension {dim!r}, but "
                     f"{site.dims!r}"
                 )
-            if not site.wants([dim, *_names_along(site, dim)]):
-                continue
             axes[dim] = _axis(site, dim)
             sizes[key, dim] = _sizes(site, given, f"d{key}")
             directions.append(Direction(key, dim, (dim,), f"along {dim}"))
             notes.append(f"d{key} {_called(given)}")
 
-        def factors(layout: Layout) -> Factors:
+        def parts(layout: Layout) -> Parts:
             made = {}
             for which, (variable, metres) in sizes.items():
-                data = (
-                    chunks.like(variable._data, layout.chunks_of(variable.dims))
-                    if variable.dims
-                    else variable._data
-                )
+                data = variable._data
+                if variable.dims:
+                    data = chunks.like(data, layout.chunks_of(variable.dims))
                 made[which] = xr.Variable(variable.dims, chunks.reciprocal(data, metres))
-            return made
+            return Parts(made)
 
-        return Frame(axes, tuple(directions), factors, (f"by given cell sizes: {', '.join(notes)}",))
+        return Frame(axes, tuple(directions), parts, (f"by given cell sizes: {', '.join(notes)}",))
 
 
 def _names_along(site: Site, dim: Hashable) -> list[Hashable]:

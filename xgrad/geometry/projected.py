@@ -13,10 +13,18 @@ from .. import cf, chunks
 from ..errors import CoordinateError, MissingExtraError, XgradError
 from . import chord, figures
 from .figures import Figure, Floats
-from .frames import Direction, Factors, Frame, Layout
+from .frames import Direction, Frame, Layout, Parts
 from .memory import remembered
 from .regular import figure_of
 from .sites import Site
+
+# What says the figure of the earth in a grid mapping.
+_OF_FIGURES = frozenset(
+    {
+        *("earth_radius", "semi_major_axis", "semi_minor_axis", "inverse_flattening"),
+        *("reference_ellipsoid_name", "crs_wkt", "spatial_ref"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +71,17 @@ class Projected:  # numpydoc ignore=PR02
             Direction("y", y, (x, y), "northward", earthly=True),
         )
 
-        def factors(layout: Layout) -> Factors:
-            def make() -> tuple[Factors, list[Any]]:
+        def parts(layout: Layout) -> Parts:
+            def make() -> Parts:
                 inverse = partial(_inverse, definition=projection.definition)
                 angles = chunks.gridded(inverse, values[1], values[0], layout.chunks_of(dims))
-                found = chord.factors(angles, dims, (x, y), frame, projection.figure, layout)
-                return found, [variable._data for variable in found.values()]
+                return Parts(chord.factors(angles, dims, (x, y), frame, projection.figure, layout))
 
-            if layout.chunks is not None:
-                return make()[0]
-            accuracy = layout.options.order, layout.options.at_edges
-            lines = tuple((axis.step, axis.boundary, axis.overlap) for axis in axes.values())
-            question = (dims, x, y, projection.definition, projection.figure, lines, accuracy)
-            return remembered(values, question, make)
+            question = (dims, x, y, projection.definition, projection.figure)
+            return remembered(make, layout, axes.values(), values, question)
 
         notes = (f"on the {projection.figure}", f"chord Jacobian of the projection {projection.name}")
-        frame = Frame(axes, directions, factors, notes, together=(axes[x].dim, axes[y].dim))
+        frame = Frame(axes, directions, parts, notes, together=(axes[x].dim, axes[y].dim))
         return frame
 
     def _crs(self, site: Site) -> tuple[Any, Figure | None]:
@@ -95,16 +98,14 @@ class Projected:  # numpydoc ignore=PR02
             )
         if len(found) > 1:
             raise CoordinateError(
-                f"{site.array.name!r} has {len(found)} grid mappings with a projection, "
-                f"{list(found)!r}: give one, "
-                "as in xgrad.Projected(crs=ds['...'].attrs)"
+                f"{site.array.name!r} has {len(found)} grid mappings with a projection, {list(found)!r}: "
+                "give one, as in xgrad.Projected(crs=ds['...'].attrs)"
             )
         ((name, attrs),) = found.items()
         if self.figure is None and figures.from_grid_mapping(attrs, name) is not None:
             return attrs, None
         figure = figure_of(self.figure, site)
-        said = ("earth_radius", "semi_major_axis", "semi_minor_axis", "inverse_flattening", "crs_wkt")
-        kept: dict[Any, Any] = {key: value for key, value in attrs.items() if key not in said}
+        kept: dict[Any, Any] = {key: value for key, value in attrs.items() if key not in _OF_FIGURES}
         if figure.flattening:
             kept |= {"semi_major_axis": figure.radius, "inverse_flattening": 1.0 / figure.flattening}
         else:
@@ -154,7 +155,7 @@ class _Projection:
                 ellipsoid.semi_major_metre, 1.0 / inverse if inverse else 0.0, "of the projection"
             )
         name = attrs.get("grid_mapping_name") or made.name
-        height = attrs.get("perspective_point_height")
+        height = made.to_cf().get("perspective_point_height")
         unit = float(made.axis_info[0].unit_conversion_factor)
         return cls(
             made.to_wkt(),
@@ -195,22 +196,21 @@ def _coordinate(site: Site, given: Any, kind: cf.Kind) -> Hashable:
                 f"{kind}={name!r} must be a coordinate of {array.name!r} along one dimension"
             )
         return name
-    found = [name for name in site.named(kind) if array.coords[name].ndim == 1]
+    found = site.named(kind, 1)
     chosen = [name for name in found if name in array.dims] or found
     if len(chosen) != 1:
         what = f"{len(chosen)} coordinates, {chosen!r}, that are" if chosen else "no coordinate that is"
         raise CoordinateError(
-            f"{array.name!r} has {what} the {kind} of a projection: CF marks it by axis "
-            f"{kind.upper()!r} or the "
-            f"standard name projection_{kind}_coordinate; else give it, as in xgrad.Projected({kind}='...')"
+            f"{array.name!r} has {what} the {kind} of a projection: CF marks it by axis {kind.upper()!r} or "
+            f"the standard name projection_{kind}_coordinate; else give it, as in "
+            f"xgrad.Projected({kind}='...')"
         )
     return chosen[0]
 
 
 def _scaled(site: Site, name: Hashable, projection: _Projection) -> Floats:
     """Return the values of a coordinate, in units of the projection, in their stored order."""
-    variable = site.array.coords[name].variable
-    axis = site.axis(name)
+    variable, axis = site.coordinate(name), site.axis(name)
     values = np.asarray(variable.values).astype(np.float64)
     if axis.step is not None:  # float32 rounding is repaired as in the stencils
         count = values.size

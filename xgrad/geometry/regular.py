@@ -17,7 +17,7 @@ from ..errors import CoordinateError, XgradError
 from ..schemes import Boundary, Mirror, Open
 from . import figures
 from .figures import Figure, Floats
-from .frames import Crossing, Direction, Factors, Frame, Layout
+from .frames import Crossing, Direction, Frame, Layout, Parts
 from .sites import Site
 
 # A first latitude within one spacing of the pole, rounding included.
@@ -55,16 +55,16 @@ class Sphere:  # numpydoc ignore=PR02
         if self.radius is not None:
             figures.sphere(self.radius)
 
-    def _figure(self, site: Site) -> Figure:
+    def _figure(self, site: Site, *coordinates: Hashable) -> Figure:
         """Return the sphere, given where it stands."""
         if self.radius is not None:
             return figures.sphere(self.radius)
-        found = site.figure()
+        found = site.figure(*coordinates)
         return figures.DEFAULT if found is None else found.mean()
 
     def bind(self, site: Site) -> Frame:  # numpydoc ignore=PR01,RT01
         """Bind it to a variable."""
-        return _bound(site, self._figure(site), self.lon, self.lat)
+        return _bound(site, self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +100,20 @@ class Ellipsoid:  # numpydoc ignore=PR02
         if self.a is not None or self.f is not None:
             figures.ellipsoid(self.a, self.f)
 
-    def _figure(self, site: Site) -> Figure:
+    def _figure(self, site: Site, *coordinates: Hashable) -> Figure:
         """Return the ellipsoid, given where it stands."""
         if self.a is not None:
             return figures.ellipsoid(self.a, self.f)
-        return site.figure() or replace(figures.ellipsoid("WGS84", None), origin="WGS84, no other is given")
+        return site.figure(*coordinates) or replace(
+            figures.ellipsoid("WGS84", None), origin="WGS84, no other is given"
+        )
 
     def bind(self, site: Site) -> Frame:  # numpydoc ignore=PR01,RT01
         """Bind it to a variable."""
-        return _bound(site, self._figure(site), self.lon, self.lat)
+        return _bound(site, self)
 
 
-def figure_of(given: Any, site: Site) -> Figure:
+def figure_of(given: Any, site: Site, *coordinates: Hashable) -> Figure:
     """
     Return the figure of the earth: as given, else of the grid mapping, else the default.
 
@@ -121,6 +123,8 @@ def figure_of(given: Any, site: Site) -> Figure:
         What the user gave.
     site : Site
         The variable, whose grid mapping may say it.
+    *coordinates : hashable
+        The coordinates on it; there may be other grid mappings for others.
 
     Returns
     -------
@@ -128,68 +132,61 @@ def figure_of(given: Any, site: Site) -> Figure:
         The figure, with where it was found.
     """
     if given is None:
-        return site.figure() or figures.DEFAULT
+        return site.figure(*coordinates) or figures.DEFAULT
     if not isinstance(given, Sphere | Ellipsoid):
         raise XgradError(f"figure={given!r}: give xgrad.Sphere(radius) or xgrad.Ellipsoid(...)")
-    return given._figure(site)
+    return given._figure(site, *coordinates)
 
 
-def _bound(site: Site, figure: Figure, given_lon: Any, given_lat: Any) -> Frame:
-    """Bind a figure to 1-D longitudes and latitudes."""
-    lon = _coordinate(site, given_lon, "longitude")
-    lat = _coordinate(site, given_lat, "latitude")
+def _bound(site: Site, shape: Sphere | Ellipsoid) -> Frame:
+    """Bind a figure to 1-D longitudes and latitudes; a single one is no axis unless it is asked for."""
+    lon = _coordinate(site, shape.lon, "longitude")
+    lat = _coordinate(site, shape.lat, "latitude")
     if lat is None:
         raise CoordinateError(
             f"{site.array.name!r} has no latitude that lies along one dimension: CF marks it by units of "
             "degrees_north or the standard name latitude; else give it, as in xgrad.Sphere(lat='y')"
         )
+    figure = shape._figure(site, lat, *(() if lon is None else (lon,)))
     axes: dict[Hashable, Axis] = {}
     directions = []
-    if lon is not None:
-        axes[lon] = site.axis(lon)
+    if lon is not None and not _is_single(site, lon):
+        marks = {} if cf.is_longitude(site.coordinate(lon).attrs) else {"standard_name": "longitude"}
+        axes[lon] = site.axis(lon, marks)
         directions.append(Direction("x", lon, (lon,), "eastward", earthly=True))
-    attrs = site.array.coords[lat].attrs
-    angle = _angle(lat, attrs)
+    latitudes = site.coordinate(lat)
+    lon_angle = 1.0 if lon is None else _angle(lon, site.coordinate(lon).attrs)
+    lat_angle = _angle(lat, latitudes.attrs)
     crossing = None
-    if site.array.coords[lat].ndim:
-        latitudes = _Latitudes.of(site, lat, angle)
-        ring = lon is not None and axes[lon].ring
-        axis, degrees, poles = latitudes.continued(axes[lon] if ring and lon is not None else None)
-        if lon is not None and axes[lon].dim == axis.dim:
-            raise CoordinateError(f"{lon!r} and {lat!r} lie on one dimension, {axis.dim!r}: there is no grid")
-        axes[lat] = axis
-        directions.append(Direction("y", lat, (lat,), "northward", earthly=True))
-        if ring and lon is not None:
-            crossing = Crossing(lon, lat, *poles, _uneven(site, lon, axes[lon]))
+    if _is_single(site, lat):
+        degrees, poles, dims = np.asarray(latitudes.values, np.float64), (False, False), latitudes.dims
     else:
-        degrees, poles = np.asarray(site.array.coords[lat].values, np.float64), (False, False)
-    lon_angle = 1.0 if lon is None else _angle(lon, site.array.coords[lon].attrs)
-    scales = _scales(figure, degrees * angle, lon_angle, angle, poles, crossing is not None)
-    dims = (axes[lat].dim,) if lat in axes else ()
-    made: dict[tuple[str, Hashable], xr.Variable] = {}
-    for direction, values in zip(("x", "y"), scales, strict=True):
-        for known in directions:
-            if known.key == direction:
-                stored = values[::-1] if lat in axes and axes[lat].descending else values
-                made[direction, known.dim] = xr.Variable(dims, stored)
+        ring = axes[lon] if lon in axes and axes[lon].ring else None
+        axes[lat], degrees, poles = _Latitudes.of(site, lat, lat_angle).continued(ring)
+        dims = (axes[lat].dim,)
+        if lon in axes and axes[lon].dim == axes[lat].dim:
+            raise CoordinateError(f"{lon!r} and {lat!r} lie on one dimension, {dims[0]!r}: there is no grid")
+        directions.append(Direction("y", lat, (lat,), "northward", earthly=True))
+        if lon is not None and ring is not None:
+            crossing = Crossing(lon, lat, *poles, _uneven(site, lon, ring))
+    if not directions:
+        raise CoordinateError(f"the longitude and the latitude of {site.array.name!r} are single numbers")
+    scales = _scales(figure, degrees * lat_angle, lon_angle, lat_angle, poles, crossing is not None)
+    stored = [values[::-1] if lat in axes and axes[lat].descending else values for values in scales]
+    values = dict(zip("xy", stored, strict=True))
+    made = {(d.key, d.dim): xr.Variable(dims, values[d.key]) for d in directions}
 
-    def factors(layout: Layout) -> Factors:
-        return made
+    def parts(layout: Layout) -> Parts:
+        return Parts(made)
 
-    return Frame(
-        axes,
-        tuple(directions),
-        factors,
-        (f"on the {figure}", *_notes(crossing, axes, lat)),
-        crossing=crossing,
-    )
+    crosses = lat in axes and any(isinstance(end, Mirror) for end in axes[lat].boundary)
+    notes = (f"on the {figure}", *(("stencils cross the poles",) if crosses else ()))
+    return Frame(axes, tuple(directions), parts, notes, crossing=crossing)
 
 
-def _notes(crossing: Crossing | None, axes: dict[Hashable, Axis], lat: Hashable) -> tuple[str, ...]:
-    """Say what happens at poles."""
-    if lat in axes and any(isinstance(end, Mirror) for end in axes[lat].boundary):
-        return ("stencils cross the poles",)
-    return ()
+def _is_single(site: Site, name: Hashable) -> bool:
+    """Whether a coordinate is one number, along which no derivative is asked for."""
+    return site.coordinate(name).size == 1 and not (site.coordinate(name).ndim and site.asks_for(name))
 
 
 def _coordinate(site: Site, given: Any, kind: cf.Kind) -> Hashable | None:
@@ -199,21 +196,14 @@ def _coordinate(site: Site, given: Any, kind: cf.Kind) -> Hashable | None:
         name, variable = site.variable(given, kind)
         if name not in array.coords or variable.ndim > 1:
             raise CoordinateError(
-                f"{kind} {name!r} must be a coordinate of {array.name!r} along one dimension; found "
-                "dimensions "
+                f"{kind} {name!r} must be a coordinate of {array.name!r} along one dimension, but it lies on "
                 f"{variable.dims!r}; 2-D longitudes and latitudes are for geometry='curvilinear'"
             )
         return name
-    ndims = (1,) if kind == "longitude" else (0, 1)
-    found = [name for name in site.named(kind) if array.coords[name].ndim in ndims]
-    found = [name for name in found if array.coords[name].ndim] or found
+    found = site.named(kind, 1) or site.named(kind, 0)
     asked = [name for name in found if site.asked is not None and name in site.asked]
-    on_asked = [
-        name
-        for name in found
-        if site.asked is not None and array.coords[name].dims[:1] and array.coords[name].dims[0] in site.asked
-    ]
-    chosen = asked or on_asked or [name for name in found if name in array.dims] or found
+    beside = [name for name in found if site.asks_for(name)]
+    chosen = asked or beside or [name for name in found if name in array.dims] or found
     if len(chosen) > 1:
         raise CoordinateError(
             f"{array.name!r} has {len(chosen)} coordinates that are a {kind}, {chosen!r}: name one, as in "
@@ -238,7 +228,7 @@ def _uneven(site: Site, lon: Hashable, axis: Axis) -> NDArray[np.float64] | None
     count = axis.points.shape[1]
     if axis.step is not None and count % 4 == 0:
         return None
-    angle = _angle(lon, site.array.coords[lon].attrs)
+    angle = _angle(lon, site.coordinate(lon).attrs)
     if axis.step is not None:
         places: Floats = np.arange(count) * (2.0 * math.pi / count)
     else:
@@ -258,17 +248,16 @@ class _Latitudes:
     @classmethod
     def of(cls, site: Site, name: Hashable, angle: float) -> _Latitudes:
         """Read them, and refuse what is beyond a pole."""
-        axis, variable = site.axis(name), site.array.coords[name].variable
-        stored = np.asarray(variable.values)
+        axis, stored = site.axis(name), np.asarray(site.coordinate(name).values)
         single = stored.dtype.itemsize <= 4 and stored.dtype.kind == "f"
         values = stored.astype(np.float64)[:: -1 if axis.descending else 1]
         right = math.pi / 2.0 / angle
         right = 90.0 if abs(right - 90.0) < 1e-9 else right
         rounding = 4.0 * float(np.spacing(np.float32(right) if single else np.float64(right)))
-        if max(-values[0], values[-1]) > right + rounding:
+        furthest = max(-values[0], values[-1])
+        if furthest > right + rounding:
             raise CoordinateError(
-                f"latitude {name!r} goes to {max(-values[0], values[-1]):.10g}, beyond the pole at "
-                f"{right:.10g}"
+                f"latitude {name!r} goes to {furthest:.10g}, beyond the pole at {right:.10g}"
             )
         return cls(axis, values, right, rounding)
 
@@ -346,7 +335,7 @@ def _scales(
     north = 1.0 / (lat_angle * figure.meridional(sine))
     cosine = np.sin(math.pi / 2.0 - np.abs(latitudes))
     with np.errstate(divide="ignore"):
-        east = 1.0 / (lon_angle * figure.transverse(sine) * cosine)
+        east = np.where(cosine > 0.0, 1.0 / (lon_angle * figure.transverse(sine) * cosine), np.nan)
     for end, there in zip((0, -1), poles, strict=True):
         if there:
             east[end] = north[end] if closed else np.nan

@@ -13,8 +13,8 @@ from .. import cf, chunks
 from ..axes import Axis
 from ..errors import CoordinateError, XgradError
 from ..options import Options
-from .frames import Direction, Factors, Frame, Layout, aligned, index_axis, partial
-from .sites import Site
+from .frames import Direction, Frame, Layout, Parts, aligned, index_axis, partial
+from .sites import Site, is_temporal, is_vertical
 from .vertical import Heights, by_formula, given
 
 
@@ -70,12 +70,8 @@ class TerrainFollowing:  # numpydoc ignore=PR02
         inner = of(self.horizontal)
         if inner is None:
             raise XgradError("TerrainFollowing: horizontal=None; give 'auto' or a horizontal geometry")
-        asked = (
-            None
-            if site.asked is None
-            else tuple(name for name in site.asked if _dim(site, name) != levels.dim)
-        )
-        below = Site(site.array, site.whole, asked, site.options, site.axis)
+        asked = None if site.asked is None else tuple(n for n in site.asked if site.dim(n) != levels.dim)
+        below = replace(site, asked=asked)
         frame = inner.bind(below) or _cartesian(below, levels.dim, heights)
         if levels.dim in frame.dims:
             raise CoordinateError(
@@ -84,8 +80,7 @@ class TerrainFollowing:  # numpydoc ignore=PR02
         if not set(frame.dims) & set(heights.dims):
             raise CoordinateError(
                 f"the heights {heights.name!r} lie on {heights.dims!r}, and do not change along "
-                f"{frame.dims!r}: "
-                f"leave TerrainFollowing out, and use geometry={inner.word!r}"
+                f"{frame.dims!r}: leave TerrainFollowing out, and use geometry={inner.word!r}"
             )
         key = levels.name
         directions = [
@@ -96,17 +91,12 @@ class TerrainFollowing:  # numpydoc ignore=PR02
             Direction("z", key, (key,), upward or f"along {heights.name}", heights.units, bool(upward))
         )
 
-        def factors(layout: Layout) -> Factors:
-            return _factors(frame, levels, heights, layout)
+        def parts(layout: Layout) -> Parts:
+            return _parts(frame, levels, heights, layout)
 
+        axes = {**frame.axes, key: levels}
         notes = (*frame.notes, f"at constant {heights.name}, by the chain rule along {levels.name}")
-        return replace(
-            frame,
-            axes={**frame.axes, key: levels},
-            directions=tuple(directions),
-            factors=factors,
-            notes=notes,
-        )
+        return replace(frame, axes=axes, directions=tuple(directions), parts=parts, notes=notes)
 
     def _levels(self, site: Site, heights: Heights) -> Axis:
         """Make the axis of the levels: along their coordinate, else along the index."""
@@ -168,7 +158,7 @@ def hydrostatic_consistency(z: xr.DataArray, vertical: Hashable) -> xr.DataArray
         raise XgradError(
             f"vertical={vertical!r} is no dimension of the heights; there are {getattr(z, 'dims', z)!r}"
         )
-    dims = [dim for dim in z.dims if dim != vertical and z.sizes[dim] > 1 and not _temporal(z, dim)]
+    dims = [dim for dim in z.dims if dim != vertical and z.sizes[dim] > 1 and not is_temporal(z, dim)]
     if not dims or z.sizes[vertical] < 2:
         raise XgradError(
             f"the heights need two levels or more and a horizontal dimension; found {dict(z.sizes)!r}"
@@ -187,40 +177,37 @@ def _steepest(thickness: Any, *rises: Any) -> Any:
         return np.maximum.reduce([np.abs(rise) / np.abs(thickness) for rise in rises])
 
 
-def _factors(frame: Frame, levels: Axis, heights: Heights, layout: Layout) -> Factors:
+def _parts(frame: Frame, levels: Axis, heights: Heights, layout: Layout) -> Parts:
     """Return the factors of the horizontal geometry, and those of the derivative along the levels."""
-    flat = frame.factors(layout)
+    flat, nowhere = frame.parts(layout)
     z = heights.variable(layout)
-    known = {dim for variable in flat.values() for dim in variable.dims} | set(heights.dims)
-    dims = tuple(dim for dim in (*known - set(z.dims), *z.dims))
-    data = aligned(z, dims)
-    if dims != z.dims:
-        sizes = {dim: size for variable in flat.values() for dim, size in variable.sizes.items()} | dict(
-            z.sizes
-        )
-        data = chunks.broadcast(data, [sizes[dim] for dim in dims], layout.chunks_of(dims))
+    sizes: dict[Hashable, int] = {}
+    for variable in (*flat.values(), z):
+        sizes |= dict(zip(variable.dims, variable.shape, strict=True))
+    dims = tuple(sizes)
+    data = chunks.broadcast(aligned(z, dims), list(sizes.values()), layout.chunks_of(dims))
     keys = [key for key, axis in frame.axes.items() if axis.dim in z.dims]
-    wanted = [frame.partial(dims, key, layout.options) for key in keys]
-    wanted.append(partial(levels, dims, 1, layout.options))
+    sloping = {d.key: [key for key in d.along if key in keys] for d in frame.directions}
     one = np.ones((1,) * len(dims))
     components = [
-        chunks.Component(
-            tuple((keys.index(key), aligned(flat[d.key, key], dims)) for key in d.along if key in keys)
-        )
-        for d in frame.directions
-        if any(key in keys for key in d.along)
+        chunks.Component(tuple((keys.index(key), aligned(flat[letter, key], dims)) for key in along))
+        for letter, along in sloping.items()
+        if along
     ]
     components.append(chunks.Component(((len(keys), one),)))
+    wanted = [frame.partial(dims, key, layout.options) for key in keys]
+    wanted.append(partial(levels, dims, 1, layout.options))
     *slopes, thickness = chunks.partials(data, wanted, gaps=True, components=components)
+    found = iter(slopes)
     made = dict(flat)
-    sloping = [d for d in frame.directions if any(key in keys for key in d.along)]
-    for direction, slope in zip(sloping, slopes, strict=True):
-        made[direction.key, levels.name] = xr.Variable(dims, chunks.pointwise(_correction, slope, thickness))
-    for direction in frame.directions:
-        if direction not in sloping:
-            made[direction.key, levels.name] = xr.Variable((), np.float64(0.0))
+    for letter, along in sloping.items():
+        made[letter, levels.name] = (
+            xr.Variable(dims, chunks.pointwise(_correction, next(found), thickness))
+            if along
+            else xr.Variable((), np.float64(0.0))
+        )
     made["z", levels.name] = xr.Variable(dims, chunks.pointwise(_inverse, thickness))
-    return made
+    return Parts(made, nowhere)
 
 
 def _correction(slope: Any, thickness: Any) -> Any:
@@ -236,53 +223,28 @@ def _inverse(thickness: Any) -> Any:
 def _cartesian(site: Site, vertical: Hashable, heights: Heights) -> Frame:
     """Take coordinates of length as they are."""
     axes, directions = {}, []
-    asked = [name for name in site.asked or () if _dim(site, name) in heights.dims]
-    named = asked or [dim for dim in heights.dims if dim != vertical and not _temporal(site.array, dim)]
+    asked = [name for name in site.asked or () if site.dim(name) in heights.dims]
+    named = asked or [dim for dim in heights.dims if dim != vertical and not is_temporal(site.array, dim)]
     for name in named:
         axes[name] = site.axis(name)
         directions.append(Direction(str(name), name, (name,), f"along {name}", axes[name].units))
 
-    def factors(layout: Layout) -> Factors:
-        return {(str(name), name): xr.Variable((), np.float64(1.0)) for name in axes}
+    def parts(layout: Layout) -> Parts:
+        return Parts({(str(name), name): xr.Variable((), np.float64(1.0)) for name in axes})
 
-    return Frame(axes, tuple(directions), factors, ("in the plane of the coordinates",))
-
-
-def _dim(site: Site, name: Hashable) -> Hashable:
-    """Return the dimension of a coordinate."""
-    coords = site.array.coords
-    return coords[name].dims[0] if name in coords and coords[name].ndim == 1 else name
+    return Frame(axes, tuple(directions), parts, ("in the plane of the coordinates",))
 
 
 def _vertical(site: Site, heights: Heights) -> Hashable:
     """Find the one dimension of the heights that is not horizontal and not time."""
-    dims = [dim for dim in heights.dims if not _temporal(site.array, dim)]
-    marked = [dim for dim in dims if _marked(site.array, dim)]
-    kinds: tuple[cf.Kind, ...] = ("longitude", "latitude", "x", "y")
-    horizontal = {dim for kind in kinds for name in site.named(kind) for dim in site.array.coords[name].dims}
+    array = site.array
+    dims = [dim for dim in heights.dims if not is_temporal(array, dim)]
+    marked = [dim for dim in dims if is_vertical(array, dim)]
+    horizontal = {dim for kind in cf.KINDS for name in site.named(kind) for dim in array.coords[name].dims}
     chosen = marked or [dim for dim in dims if dim not in horizontal]
     if len(chosen) != 1:
         raise CoordinateError(
-            f"which of the dimensions {dims!r} of the heights {heights.name!r} is the vertical one is "
-            "not evident: "
-            "name it, as in xgrad.TerrainFollowing(..., vertical='level')"
+            f"which of the dimensions {dims!r} of the heights {heights.name!r} is the vertical one is not "
+            "evident: name it, as in xgrad.TerrainFollowing(..., vertical='level')"
         )
     return chosen[0]
-
-
-def _marked(array: xr.DataArray, dim: Hashable) -> bool:
-    """Whether CF metadata say that a dimension is vertical."""
-    return any(
-        c.ndim == 1
-        and c.dims[0] == dim
-        and (str(c.attrs.get("axis", "")).upper() == "Z" or "positive" in c.attrs)
-        for c in array.coords.values()
-    )
-
-
-def _temporal(array: xr.DataArray, dim: Hashable) -> bool:
-    """Whether a dimension has dates, or says that it is time."""
-    for coordinate in array.coords.values():
-        if coordinate.dims == (dim,) and (coordinate.dtype.kind in "mMO" or cf.is_time(coordinate.attrs)):
-            return True
-    return False

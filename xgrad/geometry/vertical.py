@@ -50,7 +50,8 @@ def _pressure_sigma(t: Terms) -> Any:
     return t["ptop"] + t["sigma"] * (t["ps"] - t["ptop"])
 
 
-# Standard name of the levels -> formula, the terms it needs (alternatives with |), the term with its unit.
+# Standard name of the levels -> formula, the terms it needs, the term with its unit. Pressures have that of
+# ps; all others are heights, positive upward.
 FORMULAS: dict[str, tuple[Callable[[Terms], Any], tuple[str, ...], str]] = {
     "ocean_sigma_coordinate": (_sigma, ("sigma", "eta", "depth"), "depth"),
     "ocean_s_coordinate": (_s, ("s", "eta", "depth", "a", "b", "depth_c"), "depth"),
@@ -146,10 +147,16 @@ def by_formula(site: Site) -> Heights:
         )
     terms = {}
     for key in needed:
-        _, terms[key] = site.variable(names[key], f"the term {key} of {found[0]!r}")
+        if names[key] not in site.known:
+            raise CoordinateError(
+                f"the formula_terms of {found[0]!r} name {names[key]!r}, which is not there: call .grad on "
+                'the Dataset, or open the file with decode_coords="all"'
+            )
+        _, terms[key] = site.variable(names[key], key)
         site.refuse_foreign(terms[key], f"the term {key} of {found[0]!r}, {names[key]!r},")
     dims = _ordered(site, [dim for term in terms.values() for dim in term.dims])
-    return Heights("z", dims, terms[unit_of].attrs.get("units"), terms, formula, found[0])
+    name, attrs = ("pressure", {}) if unit_of == "ps" else ("z", {"positive": "up"})
+    return Heights(name, dims, terms[unit_of].attrs.get("units"), terms, formula, found[0], attrs)
 
 
 def _ordered(site: Site, dims: Sequence[Hashable]) -> tuple[Hashable, ...]:
