@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 import logging
 import os
 import select
@@ -23,7 +24,7 @@ import click
 
 from xgrad import errors
 from xgrad.labels import plain
-from xgrad.storage import targets
+from xgrad.storage import progress, targets
 
 # The first that fits.
 EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
@@ -54,21 +55,35 @@ class Stopped(BaseException):
 
 @dataclass(slots=True)
 class Call:
-    """One call of the command: its arguments, and how much it says on stderr."""
+    """One call of the command: its arguments, how much it says on stderr, and whether machines read stdout."""
 
     arguments: tuple[str, ...]
     quiet: bool = False
     debug: bool = False
+    json: bool = False
+    bar: progress.Bar | None = None
 
     def say(self, text: object) -> None:
         """Write one line, with everything in it that could steer a terminal left out."""
+        line = f"xgrad: {plain(text)}"
         with suppress(OSError):  # a reader that is gone
-            click.echo(f"xgrad: {plain(text)}", err=True)
+            if self.bar is not None:
+                self.bar.above(line)
+            else:
+                click.echo(line, err=True)
 
     def note(self, text: object) -> None:
         """Say something that -q silences."""
         if not self.quiet:
             self.say(text)
+
+    def fail(self, code: int, text: object, word: str = "error: ") -> int:
+        """Say what ends the call, to machines too, and return its exit code."""
+        self.say(f"{word}{text}")
+        if self.json:
+            with suppress(OSError):
+                click.echo(json.dumps({"event": "failed", "exit_code": code, "message": plain(text)}))
+        return code
 
 
 def exit_code(command: click.Command, args: Sequence[str] | None) -> int:
@@ -78,8 +93,7 @@ def exit_code(command: click.Command, args: Sequence[str] | None) -> int:
         with _signals_raised():
             return _outcome(command, call)
     except Stopped as error:
-        call.say(_stopped(error.number))
-        return 128 + error.number
+        return call.fail(128 + error.number, _stopped(error.number), word="")
 
 
 def _outcome(command: click.Command, call: Call) -> int:
@@ -92,8 +106,7 @@ def _outcome(command: click.Command, call: Call) -> int:
         return error.exit_code
     except click.UsageError as error:
         hint = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
-        call.say(f"error: {error.format_message()}{hint}")
-        return 2
+        return call.fail(2, f"{error.format_message()}{hint}")
     except BrokenPipeError:  # whoever reads our output has enough of it
         return 128 + signal.SIGPIPE
     except Exception as error:
@@ -137,10 +150,8 @@ def _reported(error: Exception, call: Call) -> int:
     """Say what went wrong in one line, and return the exit code for it."""
     for kind, code in EXIT_CODES:
         if isinstance(error, kind):
-            call.say(f"error: {error or type(error).__name__}")
-            return code
-    call.say(f"error: this is a bug in xgrad; please report it with the output of --debug: {error!r}")
-    return 1
+            return call.fail(code, error or type(error).__name__)
+    return call.fail(1, f"this is a bug in xgrad; please report it with the output of --debug: {error!r}")
 
 
 @contextmanager

@@ -1,9 +1,11 @@
-"""How far a run is: for people at a terminal, for logs, for machines."""
+"""How far a run is: for people at a terminal, for logs, for machines. What nobody reads never ends a run."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,8 +13,8 @@ from typing import Any, TextIO
 
 from xgrad import display
 
-_REDRAWN, _LOGGED = 0.1, 60.0  # seconds
-_WIDTH = 30
+_REDRAWN, _TOLD, _LOGGED = 0.1, 1.0, 60.0  # seconds
+_FULL, _LEAST = 30, 5  # characters of the bar itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,10 @@ class _Timed:
         ended = progress.written == progress.blocks
         if now - self.last >= self.period or ended:
             self.last = now
-            self.tell(progress, now - self.began)
+            try:
+                self.tell(progress, now - self.began)
+            except OSError:  # a pipe that is closed, a terminal that is gone
+                abandon(self.stream)
 
     def tell(self, progress: Progress, seconds: float) -> None:
         """Tell them."""
@@ -72,26 +77,55 @@ class _Timed:
         return here * share / seconds, (progress.blocks - progress.written) * seconds / here
 
 
+@dataclass(slots=True)
 class Bar(_Timed):
-    """A bar on a terminal, drawn over itself."""
+    """A bar on a terminal, drawn over itself; whoever else writes there does so through `above`."""
+
+    drawn: str = ""
+    lock: Any = field(default_factory=threading.Lock)
 
     period = _REDRAWN
-    _open = False
 
     def tell(self, progress: Progress, seconds: float) -> None:
-        """Draw it."""
-        filled = _WIDTH * progress.written // progress.blocks
-        text = f"[{'#' * filled}{' ' * (_WIDTH - filled)}] {_said(self, progress, seconds)}"
-        self.stream.write(f"\r{text}\x1b[K")
-        self.stream.flush()
-        self._open = True
+        """Draw it, over all of what was there."""
+        text = self._fitted(_words(self, progress, seconds), progress.written / progress.blocks)
+        with self.lock:
+            self.stream.write(f"\r{text.ljust(len(self.drawn))}")
+            self.stream.flush()
+            self.drawn = text
+
+    def above(self, line: str) -> None:
+        """Write a line where the bar is, which moves on below it with the next news."""
+        with self.lock:
+            if self.drawn:
+                self.stream.write(f"\r{' ' * len(self.drawn)}\r")
+                self.drawn = ""
+            self.stream.write(f"{line}\n")
+            self.stream.flush()
+            self.last = -1e9
 
     def close(self) -> None:
         """Leave the line."""
-        if self._open:
-            self.stream.write("\n")
-            self.stream.flush()
-            self._open = False
+        with self.lock:
+            if self.drawn:
+                self.drawn = ""
+                try:
+                    self.stream.write("\n")
+                    self.stream.flush()
+                except OSError:
+                    abandon(self.stream)
+
+    def _fitted(self, words: list[str], done: float) -> str:
+        """Return what fits on one line: fewer words, and a shorter bar, on a narrow terminal."""
+        room = _columns(self.stream) - 1  # a full line would wrap
+        while len(words) > 1 and len(", ".join(words)) + _LEAST + 3 > room:
+            words.pop(1)  # what is left of the time stays longest
+        text = ", ".join(words)
+        width = min(_FULL, room - len(text) - 3)
+        if width < _LEAST:
+            return text[:room]
+        filled = int(width * done)
+        return f"[{'#' * filled}{' ' * (width - filled)}] {text}"
 
 
 class Lines(_Timed):
@@ -102,28 +136,34 @@ class Lines(_Timed):
     def tell(self, progress: Progress, seconds: float) -> None:
         """Write it; short runs have nothing to tell."""
         if seconds >= _LOGGED:
-            self.stream.write(f"xgrad: {_said(self, progress, seconds)}\n")
+            self.stream.write(f"xgrad: {', '.join(_words(self, progress, seconds))}\n")
             self.stream.flush()
 
 
 class Events(_Timed):
     """A JSON object a line, for machines."""
 
-    period = 1.0
+    period = _TOLD
 
     def tell(self, progress: Progress, seconds: float) -> None:
         """Write it."""
         rate, left = self.rate(progress, seconds)
-        event: dict[str, Any] = {
-            "event": "progress",
-            "written": progress.written,
-            "blocks": progress.blocks,
-            "seconds": round(seconds, 3),
-            "bytes_per_second": round(rate),
-            "seconds_left": None if left is None else round(left, 3),
-        }
-        self.stream.write(json.dumps(event) + "\n")
-        self.stream.flush()
+        self.event(
+            "progress",
+            written=progress.written,
+            blocks=progress.blocks,
+            seconds=round(seconds, 3),
+            bytes_per_second=round(rate),
+            seconds_left=None if left is None else round(left, 3),
+        )
+
+    def event(self, kind: str, **facts: Any) -> None:
+        """Write an event of any kind."""
+        try:
+            self.stream.write(json.dumps({"event": kind, **facts}, allow_nan=False) + "\n")
+            self.stream.flush()
+        except OSError:
+            abandon(self.stream)
 
 
 def bar() -> Bar:
@@ -131,7 +171,14 @@ def bar() -> Bar:
     return Bar(sys.stderr)
 
 
-def _said(report: _Timed, progress: Progress, seconds: float) -> str:
+def abandon(stream: TextIO) -> None:
+    """Let what is written to a stream go nowhere, as nobody reads it any more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _words(report: _Timed, progress: Progress, seconds: float) -> list[str]:
     """Return the news in words."""
     rate, left = report.rate(progress, seconds)
     percent = 100 * progress.written // progress.blocks
@@ -142,7 +189,18 @@ def _said(report: _Timed, progress: Progress, seconds: float) -> str:
         words.append(f"{_clock(seconds)} in all")
     elif left is not None:
         words.append(f"{_clock(left)} left")
-    return ", ".join(words)
+    return words
+
+
+def _columns(stream: TextIO) -> int:
+    """Return the width of the terminal: what COLUMNS says, else the terminal itself."""
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said) > 0:
+        return int(said)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):  # no terminal, or no file at all
+        return 80
 
 
 def _clock(seconds: float) -> str:
