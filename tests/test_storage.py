@@ -466,7 +466,7 @@ def test_full_disk_is_one_line(ds, tmp_path, monkeypatch, error):
 
     monkeypatch.setattr("xgrad.storage.rawwriting.RawTarget.__setitem__", fail)
     with pytest.raises(StorageError, match=r"variable 't': .*; it needs \d+ B .*, and \S+ GB are free there"):
-        storage.write(ds.chunk(), tmp_path / "a.nc", codec="hdf5")
+        storage.write(ds.chunk(), tmp_path / "a.nc")
     assert names(tmp_path) == []
 
 
@@ -481,7 +481,7 @@ def test_folder_goes_although_a_thread_still_writes(tmp_path, monkeypatch):
         (folder / "a.nc").write_text("again")
 
     monkeypatch.setattr(shutil, "rmtree", disturbed)
-    with storage.targets.private_folder(tmp_path / "a.nc") as folder:
+    with storage.folders.private_folder(tmp_path / "a.nc") as folder:
         (folder / "a.nc").write_text("half")
     assert names(tmp_path) == []
 

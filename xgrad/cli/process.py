@@ -176,7 +176,7 @@ def _signals_raised() -> Iterator[None]:
         yield
     finally:
         if caught:
-            targets.abandon()
+            folders.abandon()
         for each, handler in former.items():
             signal.signal(each, handler)
         if caught:  # whatever became of the first one on its way, as in the clean-up of some library
@@ -197,7 +197,7 @@ def _watch(reader: socket.socket, writer: socket.socket) -> None:
     while (number := reader.recv(1)[0]) not in SIGNALS:
         pass
     time.sleep(GRACE)
-    targets.abandon()
+    folders.abandon()
     with suppress(OSError):
         if select.select([], [2], [], 0)[1]:  # a full pipe must not keep us
             os.write(2, f"xgrad: {_stopped(number)}\n".encode())

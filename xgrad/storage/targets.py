@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import errno
-import hashlib
-import logging
 import os
-import re
-import secrets
-import shutil
 import stat
 import sys
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from xgrad.errors import StorageError, TargetError, XgradError
+from xgrad.storage.folders import FORMER, LEAVING
 from xgrad.storage.intact import is_remote, local
 
 FORMATS = {".nc": "netCDF", ".nc4": "netCDF", ".cdf": "netCDF", ".zarr": "Zarr"}
 # What a directory holds that is a Zarr store.
 _OF_ZARR = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
-# Private folders are named .TARGET.xgrad-RANDOM, or with the word instead of digits if they are kept.
-_KEPT, _DIGITS = "resume", 16
-_LONG = 100  # bytes of a name; longer ones stand there by their hash, for a name has 255 at most
-_LOCK, _FORMER = "lock", "former"
-# How often, a tenth of a second apart, a lock is asked for, and what lacks is removed.
-_TIMES = 20
 # linux/fs.h
 _NOREPLACE, _EXCHANGE = 1, 2
 # What a file system says that knows no such renames.
 _UNKNOWN = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
-
-_log = logging.getLogger("xgrad")
-_private: dict[Path, Path] = {}  # what this process must not leave behind: folders with their targets
 
 
 def check_target(
@@ -123,140 +108,10 @@ def _check_replaceable(shown: str, target: Path) -> None:
             raise TargetError(f"{shown!r} is no Zarr store and is not replaced; write to another name")
 
 
-# Private folders
-
-
-def sweep(target: Path, *, resume: bool = False) -> None:
-    """Remove what killed runs left beside a target; never what a run still uses, nor what one may resume.
-
-    Where a run was killed while it replaced a store without the help of the system, the former one returns.
-    """
-    name = re.compile(re.escape(_mark(target)) + rf"({_KEPT}|[0-9a-f]{{{_DIGITS}}})")
-    found: list[Path] = []
-    with suppress(PermissionError):  # who may write there may not always look
-        found += [each for each in target.parent.iterdir() if name.fullmatch(each.name)]
-    for folder in found:
-        try:
-            lock = _locked(folder)
-        except OSError:  # in use, of somebody else, gone, or on a file system that locks nothing
-            continue
-        _put_back(folder, target)
-        if not folder.name.endswith(_KEPT):
-            _remove(folder, lock)
-            continue
-        os.close(lock)
-        if not resume:
-            _log.info("an unfinished run that --resume takes up is left alone: %s", folder)
-
-
-@contextmanager
-def private_folder(target: Path, *, kept: bool = False) -> Iterator[Path]:
-    """Make a folder beside the target, on the same file system; afterwards it is gone, whatever happens.
-
-    With `kept` it has a name of its own, is taken again if it is there, and stays unless the run succeeds.
-    """
-    folder = target.parent / f"{_mark(target)}{_KEPT if kept else secrets.token_hex(_DIGITS // 2)}"
-    lock = None
-    if not kept:
-        _private[folder] = target  # before it is there, for a signal may come at any moment
-    try:
-        lock = _hold(folder, target)
-        yield folder
-        if kept:  # under another name first, lest a new run takes up what is being removed
-            gone = target.parent / f"{_mark(target)}{secrets.token_hex(_DIGITS // 2)}"
-            _private[gone] = target
-            os.rename(folder, gone)
-            folder = gone
-    finally:
-        _put_back(folder, target)
-        if folder in _private:
-            _remove(folder, lock)
-            del _private[folder]
-        elif lock is not None:
-            os.close(lock)
-
-
-@atexit.register
-def abandon() -> None:
-    """Remove the private folders of this process, which is about to end."""
-    for folder, target in list(_private.items()):
-        _put_back(folder, target)
-        _remove(folder)
-
-
-if hasattr(os, "register_at_fork"):  # they are no business of the children
-    os.register_at_fork(after_in_child=_private.clear)
-
-
-def _mark(target: Path) -> str:
-    """Return what the names of private folders of a target begin with."""
-    name = target.name
-    if len(os.fsencode(name)) > _LONG:
-        name = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
-    return f".{name}.xgrad-"
-
-
-def _hold(folder: Path, target: Path) -> int | None:
-    """Make a folder if it is not there, and lock it; None on a file system without locks."""
-    for _ in range(_TIMES):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        try:
-            return _locked(folder)
-        except FileNotFoundError:  # removed at this very moment
-            continue
-        except BlockingIOError:  # a run that sweeps has it for a moment only
-            time.sleep(0.1)
-        except OSError:  # nobody will sweep here either
-            return None
-    raise TargetError(
-        f"another run is writing {os.fspath(target)!r} at this moment, in {os.fspath(folder)!r}; wait for it"
-    )
-
-
-def _locked(folder: Path) -> int:
-    """Lock a folder for as long as this process lives; BlockingIOError where another one has it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        raise OSError(errno.ENOTSUP, "no locks") from None
-    handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not os.path.samestat(os.fstat(handle), os.stat(folder / _LOCK)):
-            raise FileNotFoundError(errno.ENOENT, "made anew meanwhile", os.fspath(folder))
-    except BaseException:
-        os.close(handle)
-        raise
-    return handle
-
-
-def _put_back(folder: Path, target: Path) -> None:
-    """Give a target back that had been moved into a private folder, if it was not replaced."""
-    former = folder / _FORMER
-    if former.exists():
-        if target.exists():
-            shutil.rmtree(former, ignore_errors=True)
-        else:
-            os.rename(former, target)
-
-
-def _remove(folder: Path, lock: int | None = None) -> None:
-    """Remove a folder, again if a thread that has not stopped yet makes its file anew meanwhile."""
-    if lock is not None:  # an open file cannot go from a network file system
-        os.close(lock)
-    for _ in range(_TIMES):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
-            return
-        time.sleep(0.1)
-
-
-# Publication
-
-
 def publish(made: Path, target: Path, *, overwrite: bool) -> None:
     """Make a finished file or store the target in one step, and durably: first its content, then its name."""
-    _sync(made)
+    sync(made)
+    (made.parent / f"{LEAVING}{made.stat().st_ino}").touch()
     if not (overwrite and os.path.lexists(target)):
         _publish_new(made, target)
     else:
@@ -267,7 +122,7 @@ def publish(made: Path, target: Path, *, overwrite: bool) -> None:
         else:
             os.replace(made, target)
     with suppress(OSError):  # not every file system knows this of folders; the name is right in any case
-        _sync(target.parent, inside=False)
+        sync(target.parent, inside=False)
 
 
 def _publish_new(made: Path, target: Path) -> None:
@@ -303,7 +158,7 @@ def _exchange(made: Path, target: Path) -> None:
     except OSError as error:
         if error.errno not in _UNKNOWN:
             raise
-        os.rename(target, made.parent / _FORMER)  # killed from here on, the next run puts it back
+        os.rename(target, made.parent / FORMER)  # killed from here on, the next run puts it back
         os.rename(made, target)
 
 
@@ -331,7 +186,7 @@ def _rename(source: Path, target: Path, flags: int) -> None:
         raise OSError(number, os.strerror(number), os.fspath(source), None, os.fspath(target))
 
 
-def _sync(path: Path, *, inside: bool = True) -> None:
+def sync(path: Path, *, inside: bool = True) -> None:
     """Have the system write a file, or a folder with all that is inside, to its disk."""
     if os.name == "nt" and path.is_dir():  # Windows opens no folders
         return

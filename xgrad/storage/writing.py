@@ -17,9 +17,10 @@ from xgrad import display
 from xgrad.errors import StorageError, XgradError
 from xgrad.storage import formats, resuming, running, staging
 from xgrad.storage.encoding import Settings, prepared
+from xgrad.storage.folders import private_folder, sweep
 from xgrad.storage.intact import check_unchanged, state
 from xgrad.storage.progress import Bar, Progress, Report, bar
-from xgrad.storage.targets import FORMATS, check_target, private_folder, publish, sweep
+from xgrad.storage.targets import FORMATS, check_target, publish
 
 
 def write(
