@@ -21,6 +21,13 @@ class Step:
     partial: halos.Partial
     n: int
 
+    def reach(self, skipna: bool) -> int:
+        """Return how many neighbours the widest stencil reads on one side."""
+        scheme = self.partial.scheme
+        middle = scheme.size // 2
+        first, stop = scheme.reads(middle, middle + 1, skipna)
+        return int(max(middle - first, stop - middle - 1))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Output:
@@ -109,6 +116,20 @@ class Plan:
     def _repr_html_(self) -> str:
         return display.html(_tables(self), self.left_out)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the plan shows as numbers, words, lists and dictionaries, for JSON.
+
+        Returns
+        -------
+        dict
+            ``variables``, each with its dimensions, units, chunks, derivatives, and notes, such as which
+            geometry was chosen and why; and ``left_out``, with the reasons.
+        """
+        return {
+            "variables": [_described(item, self.options) for item in self.fields],
+            "left_out": {str(name): reason for name, reason in self.left_out},
+        }
+
 
 def _tables(plan: Plan) -> list[display.Table]:
     """Return the rows that are shown of a plan."""
@@ -131,16 +152,12 @@ def _title(item: Field) -> str:
 
 def _row(output: Output, step: Step, options: Options) -> dict[str, str]:
     """Return one line of the table."""
-    axis, scheme = step.axis, step.partial.scheme
+    axis, facts = step.axis, _facts(step, options)
     low, high = axis.spacing
     spacing = f"{low:.6g}" if low == high else f"{low:.6g} to {high:.6g}"
-    edge = schemes.edge_width(step.n, options.at_edges)
-    middle = scheme.size // 2
-    ((_, _, _, inside),) = scheme.line.spans(middle, middle + 1)
-    first, stop = scheme.reads(middle, middle + 1, options.skipna)
     return {
         "result": labels.plain(output.name),
-        "units": str(output.attrs.get("units", "unknown") if output.unit is None else output.unit),
+        "units": _unit(output) or "unknown",
         "along": labels.plain(axis.name),
         "coordinate": ", ".join(
             ["time"] * axis.time + [axis.kind] + ["descending"] * axis.descending  # words that apply
@@ -148,11 +165,66 @@ def _row(output: Output, step: Step, options: Options) -> dict[str, str]:
         "points": str(axis.size),
         "spacing": f"{spacing} {axis.units or ''}".strip(),
         "order": _order(axis, options),
-        "stencil": f"{inside} points" + ("" if axis.ring else f", {edge} at ends"),
-        "halo": str(max(middle - first, stop - middle - 1)),
-        "boundary": "ring" if axis.ring else "pole" if _crosses(axis) else "open",
+        "stencil": f"{facts['stencil']} points" + ("" if axis.ring else f", {facts['edge_stencil']} at ends"),
+        "halo": str(facts["halo"]),
+        "boundary": facts["boundary"],
         "notes": "; ".join(axis.notes),
     }
+
+
+def _described(item: Field, options: Options) -> dict[str, Any]:
+    """Return what is known of a variable and its derivatives."""
+    return {
+        "name": None if item.name is None else str(item.name),
+        "units": item.units,
+        "dtype": str(item.dtype),
+        "dims": dict(zip(map(str, item.dims), item.shape, strict=True)),
+        "chunks": None if item.chunks is None else [list(along) for along in item.chunks],
+        "result_dtype": str(item.result_dtype),
+        "geometry": None if item.frame is None else [*item.frame.notes, *item.frame.reasons],
+        "derivatives": [
+            {
+                "name": str(output.name),
+                "units": _unit(output),
+                "direction": output.direction,
+                "along": [_facts(step, options) for step in output.steps],
+            }
+            for output in item.outputs
+        ],
+        "left_out": {str(dim): reason for dim, reason in item.left_out},
+        "notes": list(item.notes),
+    }
+
+
+def _facts(step: Step, options: Options) -> dict[str, Any]:
+    """Return what is known of one derivative along one axis."""
+    axis, scheme = step.axis, step.partial.scheme
+    low, high = axis.spacing
+    middle = scheme.size // 2
+    ((_, _, _, inside),) = scheme.line.spans(middle, middle + 1)
+    return {
+        "name": str(axis.name),
+        "dim": str(axis.dim),
+        "n": step.n,
+        "kind": axis.kind,
+        "time": axis.time,
+        "descending": axis.descending,
+        "points": axis.size,
+        "spacing": [low, high],
+        "units": axis.units,
+        "order": options.order,
+        "edge_order": None if axis.ring else options.at_edges,
+        "stencil": int(inside),
+        "edge_stencil": None if axis.ring else schemes.edge_width(step.n, options.at_edges),
+        "halo": step.reach(options.skipna),
+        "boundary": "ring" if axis.ring else "pole" if _crosses(axis) else "open",
+        "notes": list(axis.notes),
+    }
+
+
+def _unit(output: Output) -> str | None:
+    """Return the unit of a result in words, None if it is unknown."""
+    return output.attrs.get("units") if output.unit is None else str(output.unit)
 
 
 def _crosses(axis: Axis) -> bool:

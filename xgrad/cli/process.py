@@ -24,7 +24,7 @@ import click
 
 from xgrad import errors
 from xgrad.labels import plain
-from xgrad.storage import progress, targets
+from xgrad.storage import folders, progress
 
 # The first that fits.
 EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
@@ -55,7 +55,7 @@ class Stopped(BaseException):
 
 @dataclass(slots=True)
 class Call:
-    """One call of the command: its arguments, how much it says on stderr, and whether machines read stdout."""
+    """One call of the command: its arguments, how much it says on stderr, and if machines read stdout."""
 
     arguments: tuple[str, ...]
     quiet: bool = False
