@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xgrad.errors import InputError, StorageError, XgradError
+from xgrad.storage import graphs
+from xgrad.storage.graphs import Block, Place, Region
 
-# A cluster is asked this often how far it is.
-_PERIOD = 0.2
+# A cluster is asked this often how far it is,
+_PERIOD = 0.1
+# and has this long to end the tasks at hand when the others are cancelled.
+_PATIENCE = 1.5
 
-Place = tuple[int, ...]
 Report = Callable[[int, int], None]
 """Takes how many blocks are written, and how many there are."""
+Ended = Callable[[list[Block]], Any]
+"""Takes blocks that are written."""
 
 
 class Target(Protocol):
@@ -38,23 +41,19 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Write:
-    """The task of one block: it goes to its place in the target, and is remembered."""
+    """What writes the blocks of one result to their places in the target, and remembers them."""
 
     name: str
     target: Target
-    starts: tuple[tuple[int, ...], ...]
     journal: Journal | None
 
-    def __call__(self, block: Any, block_id: Place = ()) -> NDArray[np.bool_]:
-        first = [starts[index] for starts, index in zip(self.starts, block_id, strict=True)]
-        region = tuple(slice(low, low + size) for low, size in zip(first, block.shape, strict=True))
+    def __call__(self, block: Any, place: Place, region: Region) -> None:
         try:
             self.target[region] = _plain(block)
+            if self.journal is not None:
+                self.journal.note(self.name, place)
         except (OSError, RuntimeError) as error:  # RuntimeError is what netCDF4 raises for a full disk
             raise StorageError(f"variable {self.name!r}: {error}") from error
-        if self.journal is not None:
-            self.journal.note(self.name, block_id)
-        return np.ones((1,) * len(self.starts), np.bool_)
 
 
 def _plain(block: Any) -> Any:
@@ -62,40 +61,13 @@ def _plain(block: Any) -> Any:
     return np.ma.filled(block, np.nan) if np.ma.isMaskedArray(block) else block
 
 
-class _Writes:
-    """All blocks that are still to be written, as a Dask collection."""
-
-    def __init__(self, marks: Sequence[Any], wanted: Sequence[Any]) -> None:
-        from dask.highlevelgraph import HighLevelGraph
-
-        self._wanted = list(wanted)
-        self._graph = HighLevelGraph.merge(*(each.dask for each in marks))
-
-    def __dask_graph__(self) -> Any:
-        return self._graph
-
-    def __dask_keys__(self) -> list[Any]:
-        return self._wanted
-
-    def __dask_postcompute__(self) -> tuple[Any, tuple[Any, ...]]:
-        return list, ()
-
-    def __dask_postpersist__(self) -> tuple[Any, tuple[Any, ...]]:
-        raise NotImplementedError  # nobody keeps them
-
-    @staticmethod
-    def __dask_optimize__(graph: Any, keys: Any, **options: Any) -> Any:
-        import dask.array as da
-
-        return da.Array.__dask_optimize__(graph, keys, **options)
-
-
 def store(
     sources: Mapping[str, Any],
     targets: Mapping[str, Target],
     *,
-    done: Iterable[tuple[str, Place]] = (),
+    done: Container[tuple[str, Place]] = (),
     journal: Journal | None = None,
+    arrived: Ended | None = None,
     report: Report | None = None,
 ) -> None:
     """Compute Dask arrays and put their blocks into targets, but for those that are done.
@@ -106,34 +78,32 @@ def store(
         What to compute.
     targets : mapping of str to Target
         Where the blocks of each go.
-    done : iterable of (str, tuple of int)
+    done : container of (str, tuple of int)
         Blocks that are there already.
     journal : Journal, optional
         What remembers the blocks that are written.
+    arrived : callable, optional
+        Called with blocks that are in their targets, before they are reported.
     report : callable, optional
-        Called with the number of written blocks and the number of all, from the calling thread.
+        Called with the number of written blocks and the number of all.
     """
-    if not sources:
-        return
-    written = frozenset(done)
-    marks, wanted, total = [], [], 0
-    for name, array in sources.items():
-        starts = tuple((0, *itertools.accumulate(along[:-1])) for along in array.chunks)
-        mark = array.map_blocks(
-            _Write(name, targets[name], starts, journal),
-            dtype=np.bool_,
-            chunks=tuple((1,) * len(along) for along in array.chunks),
-            meta=np.empty((0,) * array.ndim, np.bool_),
-            name=f"xgrad-write-{array.name}",
-        )
-        marks.append(mark)
-        places = list(itertools.product(*map(range, array.numblocks)))
-        total += len(places)
-        wanted += [(mark.name, *place) for place in places if (name, place) not in written]
-    if wanted:
-        _compute(_Writes(marks, wanted), len(wanted), total, report)
-    elif report is not None:
-        report(total, total)
+    writes = {name: _Write(name, targets[name], journal) for name in sources}
+    job = graphs.job(sources, writes, done)
+    total = sum(array.npartitions for array in sources.values())
+    written = total - sum(map(len, job.blocks.values()))
+
+    def ended(blocks: list[Block]) -> None:
+        nonlocal written
+        written += len(blocks)
+        if arrived is not None and blocks:
+            arrived(blocks)
+        if report is not None:
+            report(written, total)
+
+    if sources:
+        ended([])
+    if job.blocks:
+        _compute(job, ended)
 
 
 def cluster() -> Any | None:
@@ -145,7 +115,15 @@ def cluster() -> Any | None:
     return client if hasattr(client, "scheduler_info") else None
 
 
-def _compute(writes: _Writes, count: int, total: int, report: Report | None) -> None:
+def elsewhere() -> bool:
+    """Whether other processes would compute, which cannot write to a file that is open in this one."""
+    import dask
+
+    chosen = dask.base.get_scheduler()
+    return chosen is not None and (cluster() is not None or chosen.__module__ == "dask.multiprocessing")
+
+
+def _compute(job: graphs.Job, ended: Ended) -> None:
     """Compute the blocks, with threads that have ended when an error arrives, unless another way was chosen.
 
     Dask's own pool goes on with the tasks at hand while a file that they write to is closed. That made the
@@ -153,92 +131,89 @@ def _compute(writes: _Writes, count: int, total: int, report: Report | None) -> 
     (xarray 2025.7), and in none of 3 such runs with threads that have ended.
     """
     import dask
+    from dask.callbacks import Callback
 
-    chosen, client = dask.base.get_scheduler(), cluster()
-    scheduler: Any = chosen
-    watched: AbstractContextManager[Any] = nullcontext()
-    if client is not None:
-        scheduler = _Cluster(client, count, total, report)
-    else:
-        if chosen in (None, dask.threaded.get):
-            scheduler = _threads
-        if report is not None:
-            watched = _counted(frozenset(writes.__dask_keys__()), count, total, report)
+    def posttask(key: Any, *_: Any) -> None:
+        if key in job.blocks:
+            ended(job.blocks[key])
+
+    client = cluster()
     try:
-        with watched:
-            dask.base.compute(writes, scheduler=scheduler)
+        if client is not None:
+            _on_cluster(client, job, ended)
+            return
+        chosen = dask.base.get_scheduler()
+        compute = _threads if chosen in (None, dask.threaded.get) else chosen
+        with Callback(posttask=posttask):
+            compute(job.graph, list(job.blocks))
     except XgradError:
         raise
     except (OSError, RuntimeError) as error:  # those of writing are StorageErrors
         if isinstance(error, OSError) or "NetCDF" in str(error) or "HDF" in str(error):
-            raise InputError(f"reading failed: {error}; the input is damaged, or its disk is") from error
+            raise InputError(f"reading failed: {error}; {_reason(error, client)}") from error
         raise
 
 
-def _threads(graph: Any, keys: Any, **options: Any) -> Any:
+def _reason(error: OSError | RuntimeError, client: Any) -> str:
+    """Say why an input cannot be read."""
+    if client is not None and isinstance(error, FileNotFoundError | PermissionError):
+        return "the workers of a cluster have to see the same files as this process"
+    return "the input is damaged, or its disk is"
+
+
+def _threads(graph: Any, keys: Sequence[Any]) -> None:
     """Compute like dask.threaded, but end the threads."""
     import dask
 
-    workers = (
-        options.pop("num_workers", None) or dask.config.get("num_workers", None) or dask.system.CPU_COUNT
-    )
+    workers = dask.config.get("num_workers", None) or dask.system.CPU_COUNT
     with ThreadPoolExecutor(workers) as pool:
         try:
-            return dask.threaded.get(graph, keys, pool=pool, **options)
+            dask.threaded.get(graph, keys, pool=pool)
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
-def _counted(keys: frozenset[Any], count: int, total: int, report: Report) -> AbstractContextManager[Any]:
-    """Report written blocks while a scheduler of this process is at work."""
-    from dask.callbacks import Callback
-
-    ended = itertools.count(total - count + 1)
-
-    def posttask(key: Any, *_: Any) -> None:
-        if key in keys:
-            report(next(ended), total)
-
-    report(total - count, total)
-    callback: AbstractContextManager[Any] = Callback(posttask=posttask)
-    return callback
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Cluster:
+def _on_cluster(client: Any, job: graphs.Job, ended: Ended) -> None:
     """Compute on a cluster: the tasks go there, and only the news of their end comes back."""
+    from distributed import CancelledError, KilledWorker
+    from distributed.comm.core import CommClosedError
 
-    client: Any
-    count: int
-    total: int
-    report: Report | None
-
-    def __call__(self, graph: Any, keys: Any, **options: Any) -> Any:
-        futures = self.client.get(graph, keys, sync=False)
-        flat = list(_flattened(futures))
-        try:
-            while True:
-                ended = sum(future.done() for future in flat)
-                if self.report is not None:
-                    self.report(self.total - self.count + ended, self.total)
-                failed = next(
-                    (future for future in flat if future.status in ("error", "cancelled", "lost")), None
-                )
-                if failed is not None:
-                    failed.result()
-                if ended == len(flat):
-                    return self.client.gather(futures)
+    keys = list(job.blocks)
+    pending = dict(zip(keys, client.get(job.graph, keys, sync=False), strict=True))
+    try:
+        while pending:
+            found = [key for key, future in pending.items() if future.done()]
+            for key in found:
+                if pending[key].status != "finished":
+                    pending[key].result()
+                del pending[key]  # the cluster forgets it, and does not do it again if a worker is lost
+            if found:
+                ended([block for key in found for block in job.blocks[key]])
+            elif pending:
                 time.sleep(_PERIOD)
-        except BaseException:
-            self.client.cancel(flat, force=True)
-            raise
+    except KilledWorker as error:
+        raise StorageError(
+            f"the cluster gave up: {error}; a worker that dies again and again mostly has too little memory: "
+            "take smaller chunks, or workers with fewer threads or more memory"
+        ) from error
+    except (CancelledError, CommClosedError) as error:
+        raise StorageError(f"the cluster was lost, or gave up our tasks: {error}; start it anew") from error
+    finally:
+        if pending:
+            _stop(client, pending)
 
 
-def _flattened(nested: Any) -> Iterator[Any]:
-    """Go through nested lists."""
-    if isinstance(nested, list | tuple):
-        for each in nested:
-            yield from _flattened(each)
-    else:
-        yield nested
+def _stop(client: Any, pending: Mapping[Any, Any]) -> None:
+    """Cancel tasks, and wait until none of them is at work: it would write to a folder that is removed."""
+    run = next(iter(pending))[0]
+    until = time.monotonic() + _PATIENCE
+    with suppress(Exception):  # of a cluster that is gone, in place of the error that brings us here
+        client.cancel(list(pending.values()))
+        while time.monotonic() < until and any(client.run(_busy, run, on_error="ignore").values()):
+            time.sleep(_PERIOD)
+
+
+def _busy(run: str, dask_worker: Any) -> bool:
+    """Whether a worker is at work on one of the tasks of a run."""
+    return any(task.key[0] == run for task in dask_worker.state.all_running_tasks)

@@ -1,62 +1,73 @@
-"""Blocks in files of their own: how a cluster hands over what one process then writes to one netCDF file.
+"""Blocks in files of their own: how a cluster hands over what this process then writes to a netCDF file.
 
 Workers that wrote to one HDF5 file would damage it when one of them is killed.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
+import socket
+import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from xgrad.storage import running
-from xgrad.storage.running import Report
+from xgrad.storage.graphs import Block
+from xgrad.storage.running import Report, Target
 
 
 class _Blocks:
     """A target: a folder in which each block is a file, named by where it begins."""
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir()
         self._folder = folder
 
     def __setitem__(self, region: tuple[slice, ...], block: Any) -> None:
-        path = self._folder / _name(tuple(each.start for each in region))
-        half = path.with_suffix(f".{os.getpid()}")
+        path = self._path(region)
+        half = path.with_suffix(f".{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}")
         with open(half, "wb") as file:
             np.save(file, np.asarray(block), allow_pickle=False)
         os.replace(half, path)
 
+    def take(self, region: tuple[slice, ...]) -> Any:
+        """Return a block, whose file is then gone."""
+        path = self._path(region)
+        block = np.load(path, allow_pickle=False)
+        path.unlink()
+        return block
 
-def staged(sources: Mapping[str, Any], folder: Path, report: Report | None) -> dict[str, Any]:
-    """Compute Dask arrays on a cluster, and return arrays of the same chunks that read the results."""
-    import dask.array as da
-
-    folders = {name: folder / f"blocks-{index}" for index, name in enumerate(sources)}
-    for each in folders.values():
-        each.mkdir()
-    running.store(sources, {name: _Blocks(path) for name, path in folders.items()}, report=report)
-    made = {}
-    for name, array in sources.items():
-        starts = tuple((0, *itertools.accumulate(along[:-1])) for along in array.chunks)
-        made[name] = da.map_blocks(
-            _load, os.fspath(folders[name]), starts, chunks=array.chunks, dtype=array.dtype, meta=array._meta
-        )
-    return made
+    def _path(self, region: tuple[slice, ...]) -> Path:
+        """Return the file of a block."""
+        return self._folder / f"{'-'.join(str(each.start) for each in region)}.npy"
 
 
-def _name(starts: tuple[int, ...]) -> str:
-    """Return the name of the file of a block."""
-    return f"{'.'.join(map(str, starts))}.npy"
+def store(
+    sources: Mapping[str, Any], targets: Mapping[str, Target], folder: Path, report: Report | None
+) -> None:
+    """Compute Dask arrays in other processes, and put their blocks into targets of this one as they arrive.
 
+    Parameters
+    ----------
+    sources : mapping of str to dask.array.Array
+        What to compute.
+    targets : mapping of str to Target
+        Where the blocks of each go, from several threads.
+    folder : pathlib.Path
+        Where blocks wait; all processes see it.
+    report : callable, optional
+        Called with the number of written blocks and the number of all.
+    """
+    import dask
 
-def _load(folder: str, starts: tuple[tuple[int, ...], ...], block_id: tuple[int, ...] = ()) -> Any:
-    """Read one block, and remove its file: nobody else needs it."""
-    first = tuple(along[index] for along, index in zip(starts, block_id, strict=True))
-    path = Path(folder) / _name(first)
-    block = np.load(path, allow_pickle=False)
-    path.unlink()
-    return block
+    waiting = {name: _Blocks(folder / f"blocks-{number}") for number, name in enumerate(sources)}
+
+    def move(block: Block) -> None:
+        targets[block.name][block.region] = waiting[block.name].take(block.region)
+
+    with ThreadPoolExecutor(dask.system.CPU_COUNT) as pool:
+        running.store(sources, waiting, arrived=lambda blocks: list(pool.map(move, blocks)), report=report)

@@ -114,13 +114,14 @@ def write(
             journal, fingerprint = None, _fingerprint(arrays, made, before, settings) if resume else {}
             if resume:
                 journal = resuming.begin(folder, file, fingerprint)
-            elif running.cluster() is not None and settings.format == "netCDF":
-                arrays = staging.staged(arrays, folder, report)
             with formats.laid_out(made, file, settings, unlimited) as targets:
                 if resume:
                     resuming.settle(folder, fingerprint)
                 done = () if journal is None else journal.done()
-                running.store(arrays, targets, done=done, journal=journal, report=report)
+                if settings.format == "netCDF" and running.elsewhere():
+                    staging.store(arrays, targets, folder, report)
+                else:
+                    running.store(arrays, targets, done=done, journal=journal, report=report)
             check_unchanged(before)
             publish(file, target, overwrite=overwrite)
     except (StorageError, OSError, RuntimeError) as error:  # netCDF4 raises RuntimeError for a full disk
