@@ -446,6 +446,18 @@ def test_land_without_coordinates(fill: float, lazy: bool) -> None:
         np.testing.assert_array_equal(array.values[far], plain.values[far])
 
 
+@pytest.mark.parametrize("fill", [9.969209968386869e36, -999.0, np.nan, np.inf])
+def test_a_single_point_without_coordinates(fill: float) -> None:
+    f = curved(96, 49)
+    island = np.zeros(f.shape, bool)
+    island[20, 30] = island[5, 0] = island[48, 95] = True
+    g = f.assign_coords({k: f[k].where(~island, fill).assign_attrs(f[k].attrs) for k in ("lon", "lat")})
+    found = g.grad.compute(["x", "y"], geometry="curvilinear", order=4)
+    for array, right in zip((found.df_dx, found.df_dy), slopes(f), strict=True):
+        np.testing.assert_array_equal(np.isnan(array.values), island)
+        assert np.nanmax(abs(array.values - right)) * 6371229.0 <= 1e-3
+
+
 def held_as(kind: str, values: np.ndarray, gaps: np.ndarray) -> Any:
     """The same values in other arrays, which cannot hold NaN or have other words for what is missing."""
     whole = np.round(1e3 * values)
@@ -567,7 +579,7 @@ def test_only_outer_rows_and_columns_are_read_by_the_call() -> None:
 def test_a_grid_is_evaluated_once(monkeypatch: pytest.MonkeyPatch, lazy: bool) -> None:
     """For all times, variables and calls; on Dask once a chunk of the grid, whatever the chunks in time."""
     counted: list[str] = []
-    for name in ("missing", "position", "jacobian"):
+    for name in ("places", "position", "jacobian"):
         monkeypatch.setattr(chord, name, counting(name, getattr(chord, name), counted))
     f = curved(60, 40).expand_dims(time=6)
     ds = xr.Dataset({"a": f, "b": 2 * f, "c": f.isel(time=0)})
@@ -580,7 +592,7 @@ def test_a_grid_is_evaluated_once(monkeypatch: pytest.MonkeyPatch, lazy: bool) -
         found.compute()
     per_grid = 4 if lazy else 1
     assert {name: counted.count(name) for name in set(counted)} == dict.fromkeys(
-        ("missing", "position", "jacobian"), per_grid
+        ("places", "position", "jacobian"), per_grid
     )
     if not lazy:
         ds.isel(time=[2]).grad.compute(["x", "y"], geometry="curvilinear")

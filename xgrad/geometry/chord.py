@@ -6,6 +6,7 @@ north: poles and the date line are ordinary points, and grids need not be orthog
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from functools import partial
 from typing import Any
@@ -20,26 +21,41 @@ from .frames import Factors, Frame, Layout
 
 # Where the sine of the angle between the grid lines is smaller, a cell has no area.
 _DEGENERATE = 1e-3
+# A latitude beyond is none: a pole, and what single precision adds to it.
+_FURTHEST = math.pi / 2.0 * (1.0 + 1e-6)
 
 Array = Any
 
 
-def missing(angles: Floats) -> Floats:
-    """Return longitudes and latitudes that are NaN where there are none, given some rows around them.
+def radians(angles: Floats, units: tuple[float, float]) -> Floats:
+    """Return longitudes and latitudes, shape (2, ny, nx), in radians: a contiguous copy, whatever the view.
+
+    They are NaN where one is not finite, or the latitude beyond a pole.
+    """
+    found: Floats = np.array(angles, dtype=np.float64, order="C")
+    found *= np.array(units)[:, np.newaxis, np.newaxis]
+    found[:, ~(np.isfinite(found).all(axis=0) & (np.abs(found[1]) <= _FURTHEST))] = np.nan
+    return found
+
+
+def places(angles: Floats, *, units: tuple[float, float]) -> Floats:
+    """Return longitudes and latitudes in radians, NaN where there are none, given a row more on each side.
 
     Parameters
     ----------
     angles : ndarray, shape (2, ny, nx), float64
-        Longitudes and latitudes. Points that have the same as a neighbour (land that is filled with one
-        number) or none have no place on the earth.
+        Longitudes and latitudes. Points with the same as a neighbour (land that is filled with one number)
+        have no place on the earth either.
+    units : tuple of float
+        The radians of their units.
 
     Returns
     -------
     ndarray, shape (2, ny, nx)
-        A contiguous copy: views give the same bits, wherever they come from.
+        A contiguous copy.
     """
-    found: Floats = np.array(angles, dtype=np.float64, order="C")
-    bad: NDArray[np.bool_] = np.asarray(~np.isfinite(found).all(axis=0))
+    found = radians(angles, units)
+    bad: NDArray[np.bool_] = np.isnan(found[0])
     for axis in (0, 1):
         before, after = ((slice(None),) * axis + (cut,) for cut in (slice(None, -1), slice(1, None)))
         same = (found[:, *before] == found[:, *after]).all(axis=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -65,8 +65,8 @@ class Curvilinear:  # numpydoc ignore=PR02
                 "dimensions"
             )
         figure = figure_of(self.figure, site, lon_name, lat_name)
-        angles = _angle(lon_name, lon.attrs), _angle(lat_name, lat.attrs)
-        grid = _Grid(lon, lat.transpose(*lon.dims), *angles, figure)
+        units = _angle(lon_name, lon.attrs), _angle(lat_name, lat.attrs)
+        grid = _Grid(lon, lat.transpose(*lon.dims), units, figure)
         rows, columns = lon.dims
         axes = {dim: grid.axis(dim, site) for dim in (columns, rows)}
         directions = (
@@ -81,7 +81,7 @@ class Curvilinear:  # numpydoc ignore=PR02
                 return Parts(factors, grid.nowhere(places))
 
             held = [] if layout.chunks is not None else [np.asarray(v._data) for v in (grid.lon, grid.lat)]
-            return remembered(make, layout, axes.values(), held, (lon.dims, angles, figure))
+            return remembered(make, layout, axes.values(), held, (lon.dims, units, figure))
 
         notes = (f"on the {figure}", f"chord Jacobian of {lon_name} and {lat_name}")
         together = (columns, rows)
@@ -135,16 +135,14 @@ class _Grid:
 
     lon: xr.Variable
     lat: xr.Variable
-    lon_angle: float
-    lat_angle: float
+    units: tuple[float, float]
     figure: Figure
 
     def angles(self, layout: Layout) -> Any:
         """Return both in radians, shape (2, ny, nx), NaN where there is no place."""
         along = layout.chunks_of(self.lon.dims)
         pair = chunks.stacked([chunks.like(v._data, along) for v in (self.lon, self.lat)])
-        scale = np.array([self.lon_angle, self.lat_angle])[:, np.newaxis, np.newaxis]
-        return chunks.pointwise(chord.missing, pair, around=1) * scale
+        return chunks.pointwise(partial(chord.places, units=self.units), pair, around=1)
 
     def nowhere(self, angles: Any) -> xr.Variable | None:
         """Return where there is no place; None where all points of a grid in memory have one."""
@@ -160,10 +158,8 @@ class _Grid:
         both = (self.lon, self.lat)
         cut = [v.isel({dim: places[dim]}).transpose(dim, ...) for dim in places for v in both]
         read = iter(chunks.in_memory([variable._data for variable in cut]))
-        return {
-            dim: self.figure.position(next(read) * self.lon_angle, next(read) * self.lat_angle)
-            for dim in places
-        }
+        angles = [chord.radians(np.stack([next(read), next(read)]), self.units) for _ in places]
+        return {dim: self.figure.position(*outer) for dim, outer in zip(places, angles, strict=True)}
 
     def axis(self, dim: Hashable, site: Site) -> Axis:
         """Make the axis of the index along a dimension, a ring if the grid is closed."""
