@@ -73,7 +73,7 @@ def open(
     with warnings.catch_warnings():
         for remark in REMARKS:
             warnings.filterwarnings("ignore", message=remark)
-        ways = {path: _way(path) for path in dict.fromkeys(given)}
+        ways = {path: way(path) for path in dict.fromkeys(given)}
         with _one(given[0], ways, None) as found:
             sizes = read_chunks(found, _checked(chunks or {}, found.sizes), chunk_bytes)
         if len(given) == 1:
@@ -118,7 +118,7 @@ def _close(parts: Sequence[xr.Dataset]) -> None:
         part.close()
 
 
-def _way(path: Source) -> dict[str, Any]:
+def way(path: Source) -> dict[str, Any]:
     """Return the options with which xarray opens a file or store; times are left undecoded if need be."""
     shown = os.fspath(path)
     if not is_remote(path) and not os.path.exists(path):
