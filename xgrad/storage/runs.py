@@ -184,10 +184,10 @@ def _input(path: str, names: Sequence[str]) -> Input:
         ways = dict.fromkeys(names, f"by {engine}")
     else:
         ways = {name: _way(reasons[name]) for name in names if name in reasons}
-    return Input(path, _format(path, engine), _nbytes(path), ways)
+    return Input(path, _format(path, engine), nbytes(path), ways)
 
 
-def _nbytes(path: str) -> int | None:
+def nbytes(path: str) -> int | None:
     """Return the size of a file or of all files of a store."""
     place = intact.local(path)
     if place is None:

@@ -95,12 +95,15 @@ def write(
     """
     sources = list(inputs)
     target = check_target(path, inputs=sources, overwrite=overwrite)
-    settings = Settings(FORMATS[target.suffix], engine, codec, complevel, dtype, zarr_format)
-    if resume and settings.format != "Zarr":
-        raise XgradError(
-            f"resume=True with {os.fspath(path)!r}: only Zarr can be taken up where a run ended; "
-            "write to .zarr"
-        )
+    settings = settled(
+        target,
+        resume=resume,
+        engine=engine,
+        codec=codec,
+        complevel=complevel,
+        dtype=dtype,
+        zarr_format=zarr_format,
+    )
     before = state(sources)
     made = prepared(ds, settings, history)
     need = _check_space(made, target, settings)
@@ -128,6 +131,17 @@ def write(
         if isinstance(error, RuntimeError) and "NetCDF" not in str(error):
             raise
         raise _explained(error, target, need) from error
+
+
+def settled(target: Path, *, resume: bool, **options: Any) -> Settings:
+    """Return how a target is written, after a check of all options."""
+    settings = Settings(FORMATS[target.suffix], **options)
+    if resume and settings.format != "Zarr":
+        raise XgradError(
+            f"resume=True with {os.fspath(target)!r}: only Zarr can be taken up where a run ended; "
+            "write to .zarr"
+        )
+    return settings
 
 
 @contextmanager
