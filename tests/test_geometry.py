@@ -206,6 +206,115 @@ def test_order_on_a_distorted_patch_with_the_pole(order: int) -> None:
     assert_order(error, order, [41, 81, 161, 321] if order < 6 else [81, 161], 2e-16 * 160)
 
 
+@pytest.mark.parametrize("order", [2, 4, 6])
+@pytest.mark.parametrize("kind", ["regular", "curvilinear"])
+def test_order_at_coasts(kind: str, order: int) -> None:
+    """Beside land without data stencils are one-sided: on a globe, and on a patch with the pole."""
+
+    def error(count: int) -> np.ndarray:
+        if kind == "regular":
+            lat, lon = latitudes("centred", count), np.arange(2 * count) * (180 / count)
+            values, right = exact(lon[np.newaxis], lat[:, np.newaxis], *BALL)
+            f, geometry = globe(lon, lat, values), "sphere"
+        else:
+            (f, right), geometry = patch(count + 1), UNIT
+        land, quarters = np.zeros(f.shape, bool), slice(count // 4, count // 2 + 1)
+        land[quarters, quarters] = True
+        found = f.where(~land).grad.compute(list(f.dims), geometry=geometry, order=order)
+        assert all((np.isnan(array.values) == land).all() for array in found.values())
+        return worst(found.fillna(0), tuple(np.where(land, 0, r) for r in right))
+
+    one_sided = {2: 2.55, 4: 5.58, 6: 12.6}[order]  # how much more rounding such stencils have
+    assert_order(error, order, [32, 64, 128, 256, 512], 2e-16 * 128 * one_sided)
+
+
+@pytest.mark.parametrize("order", [2, 4, 6])
+def test_order_on_a_rotated_grid_with_the_true_pole(order: int) -> None:
+    """The rotation is written out here; pyproj makes that of the package."""
+    tilt, turn = np.radians(39.25), np.radians(-162.0)
+
+    def error(count: int) -> np.ndarray:
+        x, y = np.linspace(-40, 30, count + 1), np.linspace(10, 70, count + 1)  # the pole is at (0, 39.25)
+        lam, phi = np.radians(np.meshgrid(x, y))
+        sine = np.sin(phi) * np.sin(tilt) + np.cos(phi) * np.cos(lam) * np.cos(tilt)
+        ahead = np.sin(phi) * np.cos(tilt) - np.cos(phi) * np.cos(lam) * np.sin(tilt)
+        aside = -np.cos(phi) * np.sin(lam)
+        lon = np.degrees(turn + np.arctan2(aside, ahead))
+        values, right = exact(lon, np.degrees(np.arctan2(sine, np.hypot(aside, ahead))), *BALL)
+        coords = {
+            "y": ("y", y, {"standard_name": "grid_latitude", "units": "degrees"}),
+            "x": ("x", x, {"standard_name": "grid_longitude", "units": "degrees"}),
+        }
+        f = xr.DataArray(values, coords, ("y", "x"), name="f", attrs={"grid_mapping": "pole"})
+        attrs = {
+            "grid_mapping_name": "rotated_latitude_longitude",
+            "grid_north_pole_latitude": 39.25,
+            "grid_north_pole_longitude": -162.0,
+        }
+        return worst(f.assign_coords(pole=((), 0, attrs)).grad.compute(geometry="auto", order=order), right)
+
+    assert_order(error, order, [32, 64, 128, 256], 2e-16 * 100)
+
+
+@pytest.mark.parametrize("order", [2, 4, 6])
+def test_order_with_given_cell_sizes(order: int) -> None:
+    """Scale factors are derivatives of the distance by the index, as those of ocean models."""
+
+    def error(count: int) -> np.ndarray:
+        t = np.linspace(0, 1, count + 1)
+        x, y = 4e5 * (t + 0.2 * np.sin(2 * t)), 3e5 * (t - 0.1 * t**2)
+        dx, dy = 4e5 * (1 + 0.4 * np.cos(2 * t)) / count, 3e5 * (1 - 0.2 * t) / count
+        values = np.sin(x / 1e5) * np.cos(y[:, np.newaxis] / 8e4)
+        right = (
+            np.cos(x / 1e5) * np.cos(y[:, np.newaxis] / 8e4) / 1e5,
+            -np.sin(x / 1e5) * np.sin(y[:, np.newaxis] / 8e4) / 8e4,
+        )
+        f = xr.DataArray(values, dims=("y", "x"), name="f")
+        sizes = (xr.DataArray(dx, dims="x"), xr.DataArray(dy, dims="y"))
+        metric = xgrad.Metric(dx=("x", sizes[0]), dy=("y", sizes[1]))
+        return worst(f.grad.compute(["x", "y"], geometry=metric, order=order), right)
+
+    assert_order(error, order, [32, 64, 128, 256, 512], 2e-16 * 128)
+
+
+@pytest.mark.parametrize("order", [2, 4, 6])
+@pytest.mark.parametrize("over", ["plane", "sphere"])
+def test_order_on_levels(over: str, order: int) -> None:
+    """At constant height, over a ridge, on levels that are stretched and follow the ground."""
+
+    def error(count: int) -> np.ndarray:
+        s = np.linspace(0, 1, count + 1)
+        a, b = np.linspace(10, 40, count + 1), np.linspace(30, 60, count + 1)
+        ground = 0.25 * np.exp(-(((a - 24) / 9) ** 2)) * np.cos(np.radians(3 * b[:, np.newaxis]))
+        level = (s + 0.3 * s**2)[:, np.newaxis, np.newaxis]
+        z = ground + (1.3 - ground) * level / 1.3
+        values, (by_lam, by_phi) = earth(a, b[:, np.newaxis])
+        f = xr.DataArray(
+            values * np.exp(-z),
+            {
+                "s": s,
+                "b": ("b", b, NORTH if over == "sphere" else {"units": "m"}),
+                "a": ("a", a, EAST if over == "sphere" else {"units": "m"}),
+                "z": (("s", "b", "a"), z, {"units": "km", "positive": "up"}),
+            },
+            ("s", "b", "a"),
+            name="f",
+        )
+        if over == "sphere":
+            east = by_lam / np.cos(np.radians(b[:, np.newaxis])) / BALL[0]
+            right = (east * np.exp(-z), by_phi / BALL[0] * np.exp(-z))
+        else:
+            right = (np.radians(by_lam) * np.exp(-z), np.radians(by_phi) * np.exp(-z))
+            f = f.rename(a="x", b="y")
+        geometry = xgrad.TerrainFollowing("z", vertical="s")
+        found = f.grad.compute([*f.dims[:0:-1], "s"], geometry=geometry, order=order)
+        upward = -f.values
+        assert abs(found.df_dz.values - upward).max() <= abs(upward).max() * 30 / count**order + 1e-11
+        return worst(found, right)
+
+    assert_order(error, order, [16, 32, 64] if order < 6 else [32, 64], 2e-16 * 30)
+
+
 def test_accuracy_on_the_distorted_patch() -> None:
     f, right = patch(321)
     assert (worst(f.grad.compute(geometry=UNIT, order=4), right) <= 3e-8).all()
