@@ -82,6 +82,7 @@ def _measured(goal: Goal, result: Result, name: str) -> float:
 
 _PLAIN = "[23]-D {}, uniform, order 2"
 _PEER = "dask.array.gradient"
+_FILES, _TWO, _ONE = "out_of_core", "copy to two variables", "copy of one variable"
 
 GOALS = (
     Goal("memory, float64: xarray / xgrad", "eager", _PLAIN.format("float64"), "xarray", "xgrad", "≥", 5),
@@ -106,6 +107,35 @@ GOALS = (
     Goal(
         "bytes moved / bytes read", "distributed", "*", "xgrad, skipna=False", None, "≤", 0.3, "moved / read"
     ),
+    *(
+        Goal(f"netCDF{how}: xgrad / copy to two variables", _FILES, f"netCDF{how}", "xgrad", _TWO, "≤", 1.2)
+        for how in ("", ", cold")
+    ),
+    *(
+        Goal(
+            f"netCDF, deflated{how}: xarray / xgrad",
+            _FILES,
+            f"netCDF, deflated{how}",
+            "xarray",
+            "xgrad",
+            "≥",
+            7,
+        )
+        for how in ("", ", cold")
+    ),
+    *(
+        Goal(
+            f"netCDF, deflated{how}: copy / xgrad", _FILES, f"netCDF, deflated{how}", _ONE, "xgrad", "≥", 2.5
+        )
+        for how in ("", ", cold")
+    ),
+    Goal("netCDF, packed: copy / xgrad", _FILES, "netCDF, packed", _ONE, "xgrad", "≥", 1.7),
+    Goal(
+        "netCDF, size: xgrad / zlib 4", _FILES, "netCDF, deflated", "xgrad", "xarray", "≤", 1.06, "file, MB"
+    ),
+    Goal("netCDF, memory: xgrad / xarray", _FILES, "netCDF", "xgrad", "xarray", "≤", 0.6, MEMORY),
+    Goal("netCDF, 16 MiB chunks, two threads, MiB", _FILES, "netCDF", "xgrad", None, "≤", 438, MEMORY),
+    Goal("file 8 times as large, memory", "growing", "*", "8 times", "1 times", "≤", 1.05, MEMORY),
     Goal("40 × 60, two dims: xgrad / xarray", "small", "*", "xgrad", "xarray", "≤", 1.5),
     Goal("first call, kernels cached, s", "first", "*", "first call, kernels cached", None, "≤", 0.7),
 )
