@@ -88,7 +88,8 @@ def store(
         Called with the number of written blocks and the number of all.
     """
     writes = {name: _Write(name, targets[name], journal) for name in sources}
-    job = graphs.job(sources, writes, done)
+    with graphs.uncollected():
+        job = graphs.job(sources, writes, done)
     total = sum(array.npartitions for array in sources.values())
     written = total - sum(map(len, job.blocks.values()))
 
@@ -164,11 +165,13 @@ def _reason(error: OSError | RuntimeError, client: Any) -> str:
 def _threads(graph: Any, keys: Sequence[Any]) -> None:
     """Compute like dask.threaded, but end the threads."""
     import dask
+    from dask.callbacks import Callback
 
     workers = dask.config.get("num_workers", None) or dask.system.CPU_COUNT
     with ThreadPoolExecutor(workers) as pool:
         try:
-            dask.threaded.get(graph, keys, pool=pool)
+            with graphs.uncollected() as begun, Callback(start_state=begun):
+                dask.threaded.get(graph, keys, pool=pool)
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -180,7 +183,8 @@ def _on_cluster(client: Any, job: graphs.Job, ended: Ended) -> None:
     from distributed.comm.core import CommClosedError
 
     keys = list(job.blocks)
-    pending = dict(zip(keys, client.get(job.graph, keys, sync=False), strict=True))
+    with graphs.uncollected():
+        pending = dict(zip(keys, client.get(job.graph, keys, sync=False), strict=True))
     try:
         while pending:
             found = [key for key, future in pending.items() if future.done()]
