@@ -246,12 +246,8 @@ def test_order_on_a_rotated_grid_with_the_true_pole(order: int) -> None:
             "x": ("x", x, {"standard_name": "grid_longitude", "units": "degrees"}),
         }
         f = xr.DataArray(values, coords, ("y", "x"), name="f", attrs={"grid_mapping": "pole"})
-        attrs = {
-            "grid_mapping_name": "rotated_latitude_longitude",
-            "grid_north_pole_latitude": 39.25,
-            "grid_north_pole_longitude": -162.0,
-        }
-        return worst(f.assign_coords(pole=((), 0, attrs)).grad.compute(geometry="auto", order=order), right)
+        f = f.assign_coords(pole=((), 0, rotated_pole(39.25, -162.0)))
+        return worst(f.grad.compute(geometry="auto", order=order), right)
 
     assert_order(error, order, [32, 64, 128, 256], 2e-16 * 100)
 
@@ -340,6 +336,35 @@ def test_longitude_is_a_field_with_a_known_gradient(order: int) -> None:
     bound = {2: 4e-4, 4: 2e-6}[order]  # (0.01 rad)**order, times constants of some units
     assert abs(found.df_dx.values / right - 1).max() <= bound
     assert abs(found.df_dy.values / right).max() <= bound
+
+
+@pytest.mark.parametrize("order", [2, 4, 6])
+def test_longitude_is_a_field_on_a_rotated_grid(order: int) -> None:
+    tilt = np.radians(39.25)
+    x, y = np.linspace(-15, 15, 61), np.linspace(-25, 5, 61)
+    lam, phi = np.radians(np.meshgrid(x, y))
+    sine = np.sin(phi) * np.sin(tilt) + np.cos(phi) * np.cos(lam) * np.cos(tilt)
+    ahead = np.sin(phi) * np.cos(tilt) - np.cos(phi) * np.cos(lam) * np.sin(tilt)
+    lon = np.radians(18.0) + np.arctan2(np.cos(phi) * np.sin(lam), -ahead)
+    coords = {
+        "y": ("y", y, {"standard_name": "grid_latitude", "units": "degrees"}),
+        "x": ("x", x, {"standard_name": "grid_longitude", "units": "degrees"}),
+        "pole": ((), 0, rotated_pole(39.25, -162.0)),
+    }
+    f = xr.DataArray(lon, coords, ("y", "x"), name="f", attrs={"grid_mapping": "pole"})
+    found = f.grad.compute(geometry="auto", order=order)
+    right = 1 / (BALL[0] * np.sqrt(1 - sine**2))
+    bound = {2: 2e-4, 4: 3e-7, 6: 1.2e-9}[order]
+    assert abs(found.df_dx.values / right - 1).max() <= bound
+    assert abs(found.df_dy.values / right).max() <= bound
+
+
+def rotated_pole(latitude: float, longitude: float) -> dict[str, Any]:
+    return {
+        "grid_mapping_name": "rotated_latitude_longitude",
+        "grid_north_pole_latitude": latitude,
+        "grid_north_pole_longitude": longitude,
+    }
 
 
 def grids() -> dict[str, tuple[xr.DataArray, Any]]:

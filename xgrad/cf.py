@@ -9,7 +9,6 @@ from typing import Any, Literal
 from .errors import XgradError
 
 Kind = Literal["longitude", "latitude", "x", "y"]
-KINDS: tuple[Kind, ...] = ("longitude", "latitude", "x", "y")
 
 # CF 4.2: the spellings of degrees_east, compared without regard to case.
 _EAST = frozenset({"degrees_east", "degree_east", "degrees_e", "degree_e", "degreese", "degreee"})
@@ -264,30 +263,28 @@ def metres(units: object) -> float | None:
     return _LENGTHS.get(units.strip().lower()) if isinstance(units, str) else None
 
 
-def known_to_cf_xarray(array: Any, kind: Kind) -> list[Hashable]:
+def kinds(array: Any) -> dict[Kind, list[Hashable]]:
     """
-    Find the coordinates of a kind, as cf-xarray tells them from standard names, units, axes and long names.
+    Find the coordinates of each kind, as cf-xarray tells them: from standard names, units, axes, long names.
 
     Parameters
     ----------
     array : DataArray
         What has the coordinates.
-    kind : {"longitude", "latitude", "x", "y"}
-        True longitudes and latitudes; coordinates of a projection or of a rotated grid.
 
     Returns
     -------
-    list of hashable
-        Their names, in the order of the coordinates.
+    dict of str to list of hashable
+        Their names in the order of the coordinates: true longitudes and latitudes; x and y of a projection or
+        of a rotated grid.
     """
     import cf_xarray  # noqa: F401  # it registers .cf
 
-    if kind in ("x", "y"):
-        found = set(array.cf.axes.get(kind.upper(), ()))
-        found -= {name for other in ("longitude", "latitude") for name in array.cf.coordinates.get(other, ())}
-    else:
-        found = set(array.cf.coordinates.get(kind, ()))
-    return [name for name in array.coords if name in found]
+    axes, coordinates = array.cf.axes, array.cf.coordinates
+    earthly = {kind: set(coordinates.get(kind, ())) for kind in ("longitude", "latitude")}
+    plane = {kind: set(axes.get(kind.upper(), ())).difference(*earthly.values()) for kind in ("x", "y")}
+    found: dict[Any, set[Hashable]] = earthly | plane
+    return {kind: [name for name in array.coords if name in names] for kind, names in found.items()}
 
 
 def grid_mappings(text: object) -> dict[str, tuple[str, ...]]:

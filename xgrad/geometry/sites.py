@@ -112,15 +112,13 @@ class Site:
         return None
 
     @cached_property
-    def _kinds(self) -> dict[cf.Kind, list[Hashable]]:
-        return {kind: cf.known_to_cf_xarray(self.array, kind) for kind in cf.KINDS}
+    def kinds(self) -> dict[cf.Kind, list[Hashable]]:
+        """The coordinates of each kind."""
+        return cf.kinds(self.array)
 
     def named(self, kind: cf.Kind, *ndims: int) -> list[Hashable]:
-        """Return the coordinates of a kind, those on some numbers of dimensions if these are given.
-
-        cf-xarray tells them, which knows more marks than the attributes of one coordinate.
-        """
-        found = self._kinds[kind]
+        """Return the coordinates of a kind, those on some numbers of dimensions if these are given."""
+        found = self.kinds[kind]
         return [name for name in found if flat(self.coordinate(name)).ndim in ndims] if ndims else found
 
     def coordinate(self, name: Hashable) -> xr.Variable:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import xarray as xr
 
-from .. import cf, chunks
+from .. import chunks
 from ..axes import Axis
 from ..errors import CoordinateError, XgradError
 from ..options import Options
@@ -240,7 +240,7 @@ def _vertical(site: Site, heights: Heights) -> Hashable:
     array = site.array
     dims = [dim for dim in heights.dims if not is_temporal(array, dim)]
     marked = [dim for dim in dims if is_vertical(array, dim)]
-    horizontal = {dim for kind in cf.KINDS for name in site.named(kind) for dim in array.coords[name].dims}
+    horizontal = {dim for names in site.kinds.values() for name in names for dim in array.coords[name].dims}
     chosen = marked or [dim for dim in dims if dim not in horizontal]
     if len(chosen) != 1:
         raise CoordinateError(
