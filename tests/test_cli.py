@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import io
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
+import dask
 import netCDF4
 import numpy as np
 import pytest
@@ -18,7 +23,10 @@ import xarray as xr
 import xgrad
 from xgrad import cli, errors, storage, units
 from xgrad.cli.commands import command
+from xgrad.cli.options import Size
 from xgrad.cli.process import EXIT_CODES, Call
+from xgrad.storage import progress
+from xgrad.storage.progress import Bar, Lines, Progress
 
 
 @pytest.fixture
@@ -135,21 +143,411 @@ def test_periodic(source, target, monkeypatch, text, value):
     assert seen["periodic"] == value
 
 
-def test_options_are_those_of_the_function():
-    """The same names and the same defaults; the rest is about files."""
+def test_options_are_those_of_the_functions():
+    """The same names and the same defaults as in Python; the rest is what only a command has."""
     compute = command.commands["compute"]
     options = {option.name: option for option in compute.params}
     given = compute.make_context("compute", ["in.nc", "-o", "out.nc"], obj=Call(())).params
-    files = {"source", "output", "variables", "chunks", "complevel", "overwrite", "strict", "quiet", "debug"}
-    parameters = {
-        name: parameter
-        for name, parameter in inspect.signature(xgrad.compute).parameters.items()
-        if name != "obj"
-    }
-    assert set(options) - files == set(parameters)
+    only = {"sources", "output", "variables", "memory", "workers", "scheduler", "strict", "plan"}
+    only |= {"json", "quiet", "debug"}
+    parameters = {}
+    for function in (xgrad.compute, xgrad.open, xgrad.write):
+        parameters |= inspect.signature(function).parameters
+    for name in ("obj", "ds", "path", "paths", "inputs", "history", "progress", "chunk_bytes"):
+        del parameters[name]  # what the command finds out by itself
+    assert set(options) - only == set(parameters)
     for name, parameter in parameters.items():
         assert given[name] == parameter.default, name
         assert f"--{name.replace('_', '-')}" in options[name].opts
+
+
+def test_every_option_of_writing_arrives(source, target, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(storage, "write", lambda ds, path, **options: seen.update(options, path=path))
+    arguments = (
+        *("--engine", "h5netcdf", "--codec", "zlib", "--complevel", "3", "--dtype", "float32"),
+        *("--zarr-format", "2", "--overwrite", "--resume"),
+    )
+    assert run("compute", source, "-o", target, "-v", "t", "-d", "lat", *arguments) == 0
+    assert seen.pop("history").startswith(f"xgrad {xgrad.__version__}: xgrad compute")
+    assert isinstance(seen.pop("progress"), progress.Lines)
+    assert seen == {
+        "path": str(target),
+        "inputs": (str(source),),
+        "engine": "h5netcdf",
+        "codec": "zlib",
+        "complevel": 3,
+        "dtype": "float32",
+        "zarr_format": 2,
+        "overwrite": True,
+        "resume": True,
+    }
+
+
+def test_workers_are_threads(source, target, monkeypatch):
+    seen = []
+    monkeypatch.setattr(storage, "write", lambda *_, **__: seen.append(dask.config.get("num_workers")))
+    assert run("compute", source, "-o", target, "-v", "t", "-d", "lat", "--workers", "3") == 0
+    assert seen == [3]
+    assert dask.config.get("num_workers", None) is None
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
+def test_several_inputs_are_one_series(source, tmp_path, suffix, capsys):
+    with xr.open_dataset(source) as ds:
+        parts = [ds.isel(time=slice(None, 2)), ds.isel(time=slice(2, None))]
+        for number, part in enumerate(parts):
+            part = part.drop_vars("label").drop_encoding()
+            path = tmp_path / f"{number}{suffix}"
+            part.to_netcdf(path) if suffix == ".nc" else part.to_zarr(path, consolidated=False)
+    inputs = [tmp_path / f"{number}{suffix}" for number in (1, 0)]  # their order does not matter
+    assert run("compute", *inputs, "-o", tmp_path / "series.nc", "-v", "t", "-d", "time") == 0
+    assert run("compute", source, "-o", tmp_path / "one.nc", "-v", "t", "-d", "time") == 0
+    with xr.open_dataset(tmp_path / "series.nc") as series, xr.open_dataset(tmp_path / "one.nc") as one:
+        xr.testing.assert_equal(series["dt_dtime"], one["dt_dtime"])
+    assert run("info", *inputs) == 0
+    assert "time: 6" in capsys.readouterr().out
+
+
+# What would be done
+
+
+@pytest.fixture
+def large(tmp_path):
+    """Some 20 MB, in chunks on disk that the netCDF library reads by itself, and one that is read raw."""
+    ds = xr.Dataset(
+        {
+            "t": (("time", "lat", "lon"), np.zeros((200, 120, 200), "f4"), {"units": "K"}),
+            "small": (("lat", "lon"), np.zeros((120, 200), "f4")),
+        },
+        {"time": np.arange(200.0), "lat": np.linspace(-60, 59, 120), "lon": np.linspace(0, 199, 200)},
+    )
+    encoding = {"t": {"zlib": True, "complevel": 1, "chunksizes": (10, 120, 200)}, "small": {"zlib": False}}
+    ds.to_netcdf(tmp_path / "large.nc", encoding=encoding)
+    return tmp_path / "large.nc"
+
+
+def planned(capsys, *arguments):
+    assert run("compute", *arguments, "--plan", "--json") == 0
+    return json.loads(said_as_data(capsys), parse_constant=pytest.fail)
+
+
+def said_as_data(capsys):
+    """What was said on stdout, after making sure that it is all."""
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
+def test_plan_is_what_then_happens(large, tmp_path, capsys, suffix):
+    target = tmp_path / f"out{suffix}"
+    arguments = (large, "-o", target, "-v", "t", "-d", "lat,lon", "--chunks", "time:40", "--complevel", "2")
+    plan = planned(capsys, *arguments)
+    assert not target.exists()
+    (read,) = plan["reads"]
+    assert (read["path"], read["format"], read["nbytes"]) == (str(large), "netCDF-4", large.stat().st_size)
+    assert read["ways"] == {"t": "raw chunks"}
+    assert plan["blocks"] == {"sizes": {"time": 40, "lat": 120, "lon": 200}, "count": 10}
+    assert [each["name"] for each in plan["computes"]["variables"][0]["derivatives"]] == [
+        "dt_dlat",
+        "dt_dlon",
+    ]
+    assert run("compute", *arguments) == 0
+    with xr.open_dataset(
+        target, **({"engine": "zarr", "consolidated": False} if suffix == ".zarr" else {})
+    ) as found:
+        for each in plan["writes"]["variables"]:
+            array = found[each["name"]]
+            assert each["dims"] == dict(array.sizes)
+            assert each["dtype"] == str(array.dtype)
+            key = "chunks" if suffix == ".zarr" else "chunksizes"
+            assert tuple(each["chunks"]) == tuple(array.encoding[key])
+        assert plan["writes"]["nbytes"] == found.nbytes
+    if suffix == ".nc":
+        with netCDF4.Dataset(target) as file:
+            filters = file["dt_dlat"].filters()
+        assert (filters["complevel"], plan["writes"]["codec"]) == (2, "isal")
+
+
+def test_plan_says_why_something_is_not_read_raw(large, target, capsys):
+    plan = planned(capsys, large, "-o", target, "-d", "lat")
+    assert plan["reads"][0]["ways"] == {"t": "raw chunks", "small": "by netcdf4, as it is contiguous"}
+    with xr.open_dataset(large) as ds:
+        ds.to_netcdf(large.with_name("classic.nc"), format="NETCDF3_64BIT", encoding={"t": {"zlib": False}})
+    plan = planned(capsys, large.with_name("classic.nc"), "-o", target, "-d", "lat")
+    assert plan["reads"][0]["format"] == "netCDF-3"
+    assert plan["reads"][0]["ways"]["t"] == "by netcdf4, as its file is not netCDF-4"
+
+
+def test_plan_in_words(large, target, capsys):
+    before = sorted(large.parent.iterdir())
+    assert run("compute", large, "-o", target, "-v", "t", "-d", "lat,lon", "--plan", "--workers", "3") == 0
+    text = said_as_data(capsys)
+    for words in (
+        *("reads\n", "netCDF-4", "(t: raw chunks)", "dt_dlat", "dt_dlon", f"writes {target}"),
+        *("(netCDF-4 by netcdf4, not compressed)", "without compression", "on 3 threads", "400 MB + 8 x ("),
+    ):
+        assert words in text
+    assert sorted(large.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["-o", "{text}"], 5),
+        (["-o", "{out}", "-v", "t", "--resume"], 2),
+        (["-o", "{out}", "-v", "none"], 2),
+        (["-o", "{folder}/none/out.nc"], 6),
+    ],
+)
+def test_plan_refuses_what_the_run_would(source, target, capsys, arguments, code):
+    text = source.parent / "text.nc"
+    text.write_text("old")
+    places = {"out": target, "folder": source.parent, "text": text}
+    arguments = [argument.format_map(places) for argument in arguments]
+    assert run("compute", source, "-d", "lat", *arguments, "--plan") == code
+    assert run("compute", source, "-d", "lat", *arguments) == code
+
+
+# Memory
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        *(("500MB", 500_000_000), ("2GB", 2_000_000_000), ("1.5GiB", 3 * 2**29), ("2g", 2_000_000_000)),
+        *(
+            ("3 kB", 3000),
+            ("0.5TB", 500_000_000_000),
+            ("400000000", 400_000_000),
+            ("64kib", 65536),
+            (".5m", 500_000),
+        ),
+    ],
+)
+def test_sizes(text, size):
+    assert Size().convert(text, None, None) == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", "GB", "2XB", "-2GB", "nan", "0GB", "2iB", "1e3", "2GBs", "2,5GB", "٢GB"]
+)
+def test_what_is_no_size(source, target, capsys, text):
+    assert run("compute", source, "-o", target, "--memory", text) == 2
+    assert "is no size such as 500MB" in said(capsys)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 16])
+def test_chunks_fit_into_the_memory(large, target, capsys, workers):
+    options = ("-v", "t", "-d", "lat,lon,time", "--workers", workers)
+    sizes = []
+    for limit in (550, 700, 1000):
+        plan = planned(capsys, large, "-o", target, *options, "--memory", f"{limit}MB")
+        parts, block = plan["memory"], plan["blocks"]["sizes"]
+        points = block["time"] * block["lat"] * block["lon"]
+        assert parts["read"] == 4 * points
+        assert parts["results"] == 3 * 4 * points
+        assert parts["total"] == 400e6 + 2 * (workers + 1) * (parts["block"])
+        assert parts["block"] >= parts["read"] + parts["results"]
+        assert parts["total"] <= limit * 1e6
+        sizes.append(points)
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[2] or workers == 1
+
+
+def test_memory_that_is_too_little_is_refused_with_the_least_that_is_not(large, target, capsys):
+    options = ("-v", "t", "-d", "lat,lon", "--workers", "2", "--plan")
+    assert run("compute", large, "-o", target, *options, "--memory", "300MB") == 2
+    line = said(capsys)
+    (least,) = re.findall(r"at least (\d+ MB)", line)
+    assert "300 MB of memory are too little: with 2 threads" in line
+    assert run("compute", large, "-o", target, *options, "--memory", least) == 0
+    assert run("compute", large, "-o", target, *options, "--memory", f"{int(least[:-3]) - 1} MB") == 2
+
+
+def test_memory_and_chunks_exclude_one_another(source, target, capsys):
+    assert run("compute", source, "-o", target, "--memory", "2GB", "--chunks", "time:2") == 2
+    assert "exclude one another" in said(capsys)
+
+
+# Machines
+
+
+def events(text):
+    return [json.loads(line, parse_constant=pytest.fail) for line in text.splitlines()]
+
+
+def test_events_of_a_run(source, target, capsys):
+    assert run("compute", source, "-o", target, "-v", "t", "-d", "lat", "--chunks", "time:1", "--json") == 0
+    first, *middle, last = events(said_as_data(capsys))
+    assert first == {
+        "event": "started",
+        "version": xgrad.__version__,
+        "inputs": [str(source)],
+        "output": str(target),
+    }
+    assert {each["event"] for each in middle} == {"progress"}
+    assert (middle[0]["written"], middle[-1]["written"], middle[-1]["blocks"]) == (0, 7, 7)  # one of bounds
+    assert middle[-1]["seconds_left"] == 0
+    assert middle[-1]["bytes_per_second"] > 0
+    assert (last["event"], last["nbytes"]) == ("finished", target.stat().st_size)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["compute", "{in}", "-o", "{in}", "--json"], 5),
+        (["compute", "{in}", "--json"], 2),
+        (["compute", "{in}.none", "-o", "{out}", "--json", "--plan"], 3),
+        (["info", "{in}.none", "--json"], 3),
+    ],
+)
+def test_event_of_a_failure(source, target, capsys, arguments, code):
+    assert run(*(argument.format_map({"in": source, "out": target}) for argument in arguments)) == code
+    out, err = capsys.readouterr()
+    (event,) = events(out)
+    assert event["event"] == "failed"
+    assert event["exit_code"] == code
+    assert err == f"xgrad: error: {event['message']}\n"
+
+
+def test_events_that_nobody_reads_do_not_end_the_run(source, target):
+    reader, writer = os.pipe()
+    os.close(reader)
+    arguments = ["compute", source, "-o", target, "-v", "t", "-d", "lat", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "xgrad", *arguments],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+    with xr.open_dataset(target) as found:
+        assert "dt_dlat" in found
+
+
+def test_info_as_json(source, capsys):
+    with netCDF4.Dataset(source, "a") as file:
+        file["t"].long_name = "\x1b[2J\u202e"
+    assert run("info", source, "--json") == 0
+    text = said_as_data(capsys)
+    assert text.isascii()
+    assert text[:-1].isprintable()
+    found = json.loads(text, parse_constant=pytest.fail)
+    (t,) = [each for each in found["variables"] if each["name"] == "t"]
+    assert (t["units"], t["dtype"]) == ("degC", "float64")
+    assert t["dims"] == {"time": 6, "lat": 4, "lon": 5}
+    along = {each["name"]: each["along"][0] for each in t["derivatives"]}
+    assert {name: (each["kind"], each["time"], each["spacing"]) for name, each in along.items()} == {
+        "dt_dtime": ("uniform", True, [86400.0, 86400.0]),
+        "dt_dlat": ("uniform", False, [10.0, 10.0]),
+        "dt_dlon": ("uniform", False, [1.0, 1.0]),
+    }
+    assert any("sphere" in note for note in t["notes"])
+    assert found["left_out"]["label"].startswith("it has dtype")
+    assert run("info", source, "--json", "--geometry", "sphere", "-q") == 0
+    found = json.loads(said_as_data(capsys))
+    assert "on the sphere" in found["variables"][0]["geometry"][0]
+
+
+# Clusters
+
+
+def test_scheduler_that_is_not_there(source, target, capsys, monkeypatch):
+    monkeypatch.setattr("xgrad.cli.computing._PATIENCE", 0.5)
+    assert run("compute", source, "-o", target, "--scheduler", "tcp://127.0.0.1:9") == 6
+    assert "'tcp://127.0.0.1:9' cannot be reached" in said(capsys)
+    assert run("compute", source, "-o", target, "--scheduler", "nonsense") == 2
+    assert "give an address such as tcp://host:8786" in said(capsys)
+    assert run("compute", source, "-o", target, "--scheduler", "tcp://127.0.0.1:9", "--workers", "2") == 2
+    assert "--workers is for threads" in said(capsys)
+
+
+def test_scheduler_without_distributed(source, target, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert run("compute", source, "-o", target, "--scheduler", "tcp://127.0.0.1:9") == 2
+    assert "xgrad[distributed]" in said(capsys)
+
+
+# Progress
+
+
+def told(kind, progresses, seconds, monkeypatch, columns=None):
+    """What a report writes of some progresses, so many seconds after it began."""
+    clock = iter(seconds)
+    monkeypatch.setattr(progress, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", str(columns))
+    stream = io.StringIO()
+    report = kind(stream, began=0.0)
+    for each in progresses:
+        report(each)
+    report.close()
+    return stream.getvalue()
+
+
+def test_bar_knows_rate_and_time_left(monkeypatch):
+    text = told(Bar, [Progress(0, 200, 10**9), Progress(50, 200, 10**9)], [0.0, 30.0], monkeypatch, 100)
+    assert text.endswith("[#######                       ]  25 %, 50 of 200 blocks, 8.33 MB/s, 1:30 left\n")
+
+
+def test_bar_of_a_resumed_run_counts_what_it_did(monkeypatch):
+    text = told(Bar, [Progress(100, 200, 10**9), Progress(150, 200, 10**9)], [0.0, 30.0], monkeypatch, 100)
+    assert "75 %, 150 of 200 blocks, 8.33 MB/s, 0:30 left" in text
+
+
+@pytest.mark.parametrize("columns", [1, 5, 10, 20, 30, 40, 60, 80, 200])
+def test_bar_fits_its_terminal(monkeypatch, columns):
+    progresses = [Progress(done, 12345, 10**12) for done in (0, 1, 77, 6000, 12345)]
+    text = told(Bar, progresses, [0.0, 3.0, 100.0, 5000.0, 9999.0], monkeypatch, columns)
+    lines = text.removesuffix("\n").split("\r")
+    assert max(map(len, lines)) < max(columns, 2)
+    assert text.replace("\r", "").replace("\n", "").isprintable()  # terminals without escape codes do too
+    if columns >= 20:
+        assert "left" in text
+    if columns >= 40:
+        assert "[###" in text
+
+
+def test_shorter_bar_covers_the_longer_one(monkeypatch):
+    """What is on the line after it was drawn over is the last text only."""
+    text = told(Bar, [Progress(1, 9, 900), Progress(9, 9, 900)], [1000.0, 1001.0], monkeypatch, 100)
+    screen = [" "] * 100
+    for drawn in text.removesuffix("\n").split("\r"):
+        screen[: len(drawn)] = drawn
+    assert "".join(screen).rstrip().endswith("in all")
+
+
+def test_messages_go_above_the_bar(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setenv("COLUMNS", "60")
+    bar = Bar(stream)
+    bar(Progress(1, 4, 400))
+    call = Call((), bar=bar)
+    call.note("a warning")
+    bar(Progress(2, 4, 400))
+    bar.close()
+    first, second = stream.getvalue().removesuffix("\n").split("\n")
+    assert first.split("\r")[-1] == "xgrad: a warning"
+    assert first.split("\r")[-2].isspace()  # what was drawn there is wiped out
+    assert "50 %" in second
+
+
+def test_lines_are_one_a_minute(monkeypatch):
+    progresses = [Progress(done, 10, 1000) for done in range(10)]
+    text = told(Lines, progresses, [20.0 * each for each in range(10)], monkeypatch)
+    assert text.splitlines() == [
+        f"xgrad: {10 * done:3d} %, {done} of 10 blocks, 5 B/s, {left} left"
+        for done, left in ((3, "2:20"), (6, "1:20"), (9, "0:20"))
+    ]
+
+
+def test_short_runs_say_nothing_in_a_log(monkeypatch):
+    assert told(Lines, [Progress(0, 1, 8), Progress(1, 1, 8)], [0.0, 59.0], monkeypatch) == ""
 
 
 @pytest.mark.filterwarnings("default")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 import types
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 import xarray as xr
 
 import xgrad
+from xgrad import storage
 
 X = np.arange(6.0)
 ARRAY = xr.DataArray(X**2, dims="x", coords={"x": X}, name="f")
@@ -37,8 +41,8 @@ def test_all_names_exist_and_are_all_there_is() -> None:
     assert len(set(xgrad.__all__)) == len(xgrad.__all__)
     public = {
         name
-        for name, value in vars(xgrad).items()
-        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+        for name in dir(xgrad)
+        if not name.startswith("_") and not isinstance(getattr(xgrad, name), types.ModuleType)
     }
     assert public == set(xgrad.__all__)
     for name in xgrad.__all__:
@@ -46,7 +50,7 @@ def test_all_names_exist_and_are_all_there_is() -> None:
 
 
 def test_no_module_hides_behind_a_function() -> None:
-    for name in ("compute", "derivative", "plan", "gradient"):
+    for name in ("compute", "derivative", "plan", "gradient", "open", "write"):
         assert inspect.isfunction(getattr(xgrad, name))
 
 
@@ -130,3 +134,47 @@ def test_functions_serve_pipe_and_map() -> None:
     xr.testing.assert_identical(ARRAY.pipe(xgrad.compute, "x"), expected)
     mapped = ds.map(xgrad.derivative, orders={"x": 1}).f  # map writes the old attributes over the new ones
     np.testing.assert_array_equal(mapped, ARRAY.grad.derivative(x=1))
+
+
+def test_files_are_opened_and_written_by_functions_that_load_late() -> None:
+    assert xgrad.open is storage.open
+    assert xgrad.write is storage.write
+    assert xgrad.Progress is storage.Progress
+    assert {"open", "write", "Progress"} <= set(dir(xgrad))
+    with pytest.raises(AttributeError, match="'opne'"):
+        xgrad.opne  # noqa: B018
+    code = "import sys, xgrad; print([name for name in sys.modules if name.startswith('xgrad.storage')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_derivative_of_a_file_is_written_to_a_file(tmp_path: Path) -> None:
+    ARRAY.to_dataset().to_netcdf(tmp_path / "in.nc")
+    told: list[xgrad.Progress] = []
+    with xgrad.open(tmp_path / "in.nc", chunks={"x": 2}) as ds:
+        result = ds.grad.compute("x")
+        xgrad.write(result, tmp_path / "out.nc", inputs=[tmp_path / "in.nc"], progress=told.append)
+    with xgrad.open(tmp_path / "out.nc") as found:
+        np.testing.assert_array_equal(found["df_dx"], ARRAY.grad.compute("x")["df_dx"])
+    assert [(each.written, each.blocks) for each in told] == [(count, 3) for count in range(4)]
+
+
+def test_defaults_of_files_are_those_of_the_documentation() -> None:
+    expected: dict[str, dict[str, Any]] = {
+        "open": {"chunks": None, "chunk_bytes": 2**24},
+        "write": {
+            "inputs": (),
+            "engine": "netcdf4",
+            "codec": None,
+            "complevel": None,
+            "dtype": None,
+            "zarr_format": 3,
+            "overwrite": False,
+            "resume": False,
+            "history": None,
+            "progress": False,
+        },
+    }
+    for name, defaults in expected.items():
+        parameters = inspect.signature(getattr(xgrad, name)).parameters.values()
+        assert {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY} == defaults

@@ -3,6 +3,8 @@
 Importing the package registers the `.grad` accessor on DataArray, Dataset and DataTree.
 """
 
+import typing
+
 from .accessor import DataArrayGrad, DatasetGrad, DataTreeGrad
 from .arrays import gradient
 from .errors import (
@@ -28,6 +30,9 @@ from .partials import compute, derivative, plan
 from .plans import Plan
 from .units import UnitsWarning
 
+if typing.TYPE_CHECKING:
+    from .storage import Progress, open, write
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -43,6 +48,7 @@ __all__ = [
     "MissingExtraError",
     "Plan",
     "PrecisionWarning",
+    "Progress",
     "Projected",
     "Sphere",
     "StorageError",
@@ -54,5 +60,21 @@ __all__ = [
     "derivative",
     "gradient",
     "hydrostatic_consistency",
+    "open",
     "plan",
+    "write",
 ]
+
+
+def __getattr__(name: str) -> typing.Any:
+    """Load what is about files when it is first asked for."""
+    if name not in ("Progress", "open", "write"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import storage
+
+    return getattr(storage, name)
+
+
+def __dir__() -> list[str]:
+    """Name what is loaded later too."""
+    return sorted({*globals(), *__all__})

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import NoReturn
 
+from xgrad.cli import completing
 from xgrad.cli.commands import command
 from xgrad.cli.process import end, exit_code, watch
 
 
 def main() -> NoReturn:
     """Run the command that the process was started with, and end the process."""
+    if completing.VARIABLE in os.environ:
+        end(completing.complete(command, os.environ[completing.VARIABLE]))
     watch()
     end(run())
 

@@ -1,11 +1,11 @@
-"""The commands themselves: each opens, calls the function of the same name, and writes."""
+"""The command `xgrad` and its smaller commands; `xgrad compute` is in `computing`."""
 
 from __future__ import annotations
 
+import json
 import platform
 import shlex
 import sys
-import warnings
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -16,18 +16,18 @@ import xarray as xr
 
 import xgrad
 from xgrad import errors, storage
-from xgrad.cli.options import Geometry, Names, Pairs, Periodic, talk
+from xgrad.cli import completing
+from xgrad.cli.computing import compute
+from xgrad.cli.options import PATH, Geometry, machine, talk
 from xgrad.cli.process import Call, invoke
-from xgrad.labels import plain
+from xgrad.planning import survey
 from xgrad.plot import panels
-from xgrad.units import UnitsWarning
 
 # What show-versions tells of: everything that can change a result, a file or its speed.
 PACKAGES = (
     *("xarray", "numpy", "dask", "netCDF4", "cftime", "numba", "cf-xarray", "click", "pandas"),
     *("distributed", "h5netcdf", "h5py", "isal", "matplotlib", "pint-xarray", "pyproj", "scipy", "zarr"),
 )
-PATH = click.Path(path_type=Path)
 
 
 def _version(distribution: str) -> str:
@@ -38,99 +38,43 @@ def _version(distribution: str) -> str:
         return "not installed"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+EXAMPLES = """\b
+Examples:
+  xgrad info in.nc
+  xgrad compute in.nc -o out.nc -v sst -d lat,lon --geometry sphere
+  xgrad compute 2001.nc 2002.nc -o out.zarr -d time --memory 2GB --resume
+"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True}, epilog=EXAMPLES)
 @click.version_option(xgrad.__version__, message="xgrad %(version)s")
 def command() -> None:
     """Derivatives of gridded data along named coordinates."""
 
 
-@command.command("compute")
-@click.argument("source", metavar="IN", type=PATH)
-@click.option("-o", "--output", required=True, type=PATH, help="The file to write: .nc, .nc4 or .cdf.")
-@click.option("-v", "--variables", type=Names(), help="What to differentiate; all variables if not given.")
-@click.option("-d", "--dims", type=Names(), help="Along which dimensions; all usable ones if not given.")
-@click.option("--n", type=int, default=1, help="Which derivative: 1 to 4.")
-@click.option("--order", type=int, help="Order of accuracy: 2, 4, 6 or 8; 2 if not given.")
-@click.option("--edge-order", type=int, help="Order at the ends of an axis; as --order if not given.")
-@click.option("--skipna/--no-skipna", default=True, help="Make do with the valid points near missing ones.")
-@click.option("--periodic", type=Periodic(), metavar=Periodic.name, default="auto", help="Which are rings.")
-@click.option(
-    "--geometry", type=Geometry(), help="Eastward and northward, per metre: auto, sphere, projected, ..."
-)
-@click.option("--spacing", type=Pairs(float, "step"), help="Steps that replace or stand in for coordinates.")
-@click.option("--datetime-unit", default="s", help="Time derivatives are per this: s, m, h, D, W, ms, ...")
-@click.option("--names", type=Pairs(str, "name"), help="Names of results, by dimension.")
-@click.option("--chunks", type=Pairs(int, "n"), help="Chunk sizes; up to 16 MiB a chunk if not given.")
-@click.option("--complevel", type=click.IntRange(0, 9), default=0, help="Compression of the output.")
-@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
-@click.option("--strict", is_flag=True, help="Refuse units that cannot be understood.")
+command.add_command(compute)
+
+
+@command.command("info", short_help="Say what can be differentiated, and how.")
+@click.argument("sources", metavar="IN...", type=PATH, nargs=-1, required=True)
+@click.option("--geometry", type=Geometry(), help="Show what this geometry makes of it: auto, sphere, ...")
+@machine("The same as a JSON object.")
 @talk
 @click.pass_obj
-def _compute(
-    call: Call,
-    /,
-    source: Path,
-    output: Path,
-    variables: list[str] | None,
-    chunks: dict[Any, int] | None,
-    complevel: int,
-    overwrite: bool,
-    strict: bool,
-    **options: Any,
-) -> None:
-    """Differentiate the variables of a netCDF file, chunk by chunk, and write a new file."""
-    storage.check_target(output, inputs=[source], overwrite=overwrite)
-    with storage.open(source, chunks=chunks) as ds:
-        storage.write(
-            _derivatives(
-                _selected(ds, variables), complete=variables is not None, strict=strict, options=options
-            ),
-            output,
-            inputs=[source],
-            complevel=complevel,
-            overwrite=overwrite,
-            history=plain(f"xgrad {xgrad.__version__}: xgrad {shlex.join(call.arguments)}"),
-            progress=sys.stderr.isatty() and not call.quiet,
-        )
+def _info(call: Call, /, sources: tuple[str, ...], geometry: Any) -> None:
+    """Say what can be differentiated in netCDF files or Zarr stores, and how.
+
+    Several inputs are one series: they are put together by their coordinates.
+    """
+    with storage.open(sources) as ds:
+        found = survey(ds) if geometry is None else xgrad.plan(ds, geometry=geometry)
+        click.echo(json.dumps(found.to_dict(), allow_nan=False) if call.json else repr(found))
 
 
-def _derivatives(ds: xr.Dataset, *, complete: bool, strict: bool, options: dict[str, Any]) -> xr.Dataset:
-    """The derivatives: of every variable if it is to be complete, with every unit if strict."""
-    if complete:
-        left_out = [f"{name}: {reason}" for name, reason in xgrad.plan(ds, **options).left_out]
-        if left_out:
-            raise errors.XgradError(f"not all of these can be differentiated: {'; '.join(left_out)}")
-    if not strict:
-        return xgrad.compute(ds, **options)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UnitsWarning)
-        try:
-            return xgrad.compute(ds, **options)
-        except UnitsWarning as warning:
-            raise errors.CoordinateError(f"{warning} (refused, as --strict says)") from None
-
-
-def _selected(ds: xr.Dataset, variables: list[str] | None) -> xr.Dataset:
-    """The Dataset with the named data variables only, and with all its coordinates, bounds among them."""
-    for name in variables or ():
-        if name not in ds.data_vars:
-            advice = errors.suggestion(name, ds.data_vars)
-            raise errors.XgradError(f"the file has no data variable {name!r}; {advice}")
-    return ds if variables is None else ds.drop_vars([name for name in ds.data_vars if name not in variables])
-
-
-@command.command("info")
-@click.argument("source", metavar="IN", type=PATH)
-@click.option("--geometry", type=Geometry(), help="Show what this geometry makes of it: auto, sphere, ...")
-@talk
-def _info(source: Path, geometry: Any) -> None:
-    """Say what can be differentiated in a netCDF file, and how."""
-    with storage.open(source) as ds:
-        click.echo(repr(ds.grad if geometry is None else ds.grad.plan(geometry=geometry)))
-
-
-@command.command("demo")
-@click.option("--output", type=PATH, default="demo-output", help="The folder to write to.")
+@command.command("demo", short_help="Differentiate a real file.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), default="demo-output", help="The folder to write to."
+)
 @talk
 @click.pass_obj
 def _demo(call: Call, /, output: Path) -> None:
@@ -158,10 +102,23 @@ def _demo(call: Call, /, output: Path) -> None:
     click.echo(f"\n{made}\n{picture}")
 
 
-@command.command("show-versions")
+@command.command("show-versions", short_help="Say all versions, for a bug report.")
 def _show_versions() -> None:
     """Say the versions of xgrad and of what it works with, for a bug report."""
     click.echo(f"xgrad {xgrad.__version__}")
     click.echo(f"Python {platform.python_version()} on {platform.platform()}")
     for name in PACKAGES:
         click.echo(f"{name} {_version(name)}")
+
+
+@command.command("completion", short_help="Print a script for completion in a shell.")
+@click.argument("shell", type=click.Choice(completing.SHELLS))
+def _completion(shell: str) -> None:
+    """Print the script with which a shell completes xgrad's commands, options, files and names.
+
+    \b
+    bash: add to ~/.bashrc                  eval "$(xgrad completion bash)"
+    zsh:  add to ~/.zshrc                   eval "$(xgrad completion zsh)"
+    fish: save as                           ~/.config/fish/completions/xgrad.fish
+    """
+    click.echo(completing.script(command, shell), nl=False)

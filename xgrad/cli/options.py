@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from xgrad.cli.process import Call
 from xgrad.geometry import GEOMETRIES, Metric, TerrainFollowing
+
+KINDS: dict[str, Any] = {"metric": Metric, "terrain-following": TerrainFollowing, **GEOMETRIES}
+# A file, a folder, or a URL: as it was given.
+PATH = click.Path()
 
 
 class Names(click.ParamType):
@@ -47,6 +53,20 @@ class Pairs(click.ParamType):
         return pairs
 
 
+class Size(click.ParamType):
+    """A number of bytes, written as people do: ``500MB``, ``2GB``, ``1.5GiB``."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Count the bytes."""
+        match = re.fullmatch(r"(\d+\.?\d*|\.\d+) ?([kMGT]?)(i?)B?", value, re.IGNORECASE | re.ASCII)
+        if match is None or (match[3] and not match[2]) or not float(match[1]):
+            self.fail(f"{value!r} is no size such as 500MB, 2GB or 1.5GiB", param, ctx)
+        power = " kmgt".index(match[2].lower() or " ")
+        return int(float(match[1]) * (1024 if match[3] else 1000) ** power)
+
+
 class Periodic(click.ParamType):
     """Which axes are rings: a word, names of dimensions, or their periods."""
 
@@ -69,10 +89,9 @@ class Geometry(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Take the text apart."""
         name, _, text = value.partition(":")
-        known: dict[str, Any] = {"metric": Metric, "terrain-following": TerrainFollowing, **GEOMETRIES}
-        if name not in known:
-            self.fail(f"{name!r} in {value!r} is none of {', '.join(known)}", param, ctx)
-        takes = [field.name for field in dataclasses.fields(known[name])]
+        if name not in KINDS:
+            self.fail(f"{name!r} in {value!r} is none of {', '.join(KINDS)}", param, ctx)
+        takes = [field.name for field in dataclasses.fields(KINDS[name])]
         arguments: dict[str, Any] = {}
         for pair in text.split(",") if text else ():
             key, _, word = pair.partition("=")
@@ -84,7 +103,13 @@ class Geometry(click.ParamType):
                 )
                 self.fail(f"{pair!r} in {value!r} is not {said}", param, ctx)
             arguments[key] = _argument(name, key, word)
-        return known[name](**arguments)
+        return KINDS[name](**arguments)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer the names."""
+        return [CompletionItem(name) for name in KINDS if name.startswith(incomplete)]
 
 
 def _argument(name: str, key: str, word: str) -> Any:
@@ -106,13 +131,20 @@ def _number(word: str) -> Any:
 
 def talk(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that all have."""
-    settings: dict[str, Any] = {"is_flag": True, "expose_value": False, "is_eager": True, "callback": _keep}
-    function = click.option("--debug", **settings, help="Show where an error arose.")(function)
-    return click.option("-q", "--quiet", **settings, help="Show errors only.")(function)
+    function = click.option("--debug", **_KEPT, help="Show where an error arose.")(function)
+    return click.option("-q", "--quiet", **_KEPT, help="Show errors only.")(function)
+
+
+def machine(text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the option --json."""
+    return click.option("--json", **_KEPT, help=text)
 
 
 def _keep(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    """Keep -q and --debug where the handling of errors finds them."""
+    """Keep -q, --debug and --json where the handling of errors finds them."""
     call = ctx.find_object(Call)
     if value and call is not None and param.name is not None:
         setattr(call, param.name, True)
+
+
+_KEPT: dict[str, Any] = {"is_flag": True, "expose_value": False, "is_eager": True, "callback": _keep}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from xgrad.storage.progress import Progress
 from xgrad.storage.reading import open
 from xgrad.storage.targets import check_target
 from xgrad.storage.writing import write
 
-__all__ = ["check_target", "open", "write"]
+__all__ = ["Progress", "check_target", "open", "write"]

@@ -118,8 +118,8 @@ class Bar(_Timed):
     def _fitted(self, words: list[str], done: float) -> str:
         """Return what fits on one line: fewer words, and a shorter bar, on a narrow terminal."""
         room = _columns(self.stream) - 1  # a full line would wrap
-        while len(words) > 1 and len(", ".join(words)) + _LEAST + 3 > room:
-            words.pop(1)  # what is left of the time stays longest
+        while len(words) > 1 and len(", ".join(words)) + (_LEAST + 3) * (len(words) > 2) > room:
+            words.pop(1)  # the percentage and the time that is left stay longest, longer than the bar
         text = ", ".join(words)
         width = min(_FULL, room - len(text) - 3)
         if width < _LEAST:

@@ -78,7 +78,7 @@ class Run:
     blocks : dict
         Largest block along each dimension.
     count : int
-        Blocks of all results.
+        Blocks of all that is written.
     memory : Memory
         What each process holds at most.
     cluster : str or None
@@ -141,7 +141,7 @@ class Run:
             nbytes=made.nbytes,
             free=shutil.disk_usage(target.parent).free,
             blocks={str(dim): size for dim, size in blocks.items()},
-            count=sum(var.data.npartitions for var in lazy.values()),
+            count=sum(var.data.npartitions for var in made.variables.values() if var.chunks is not None),
             memory=budget.memory(plan, blocks, budget.workers()),
             cluster=None if client is None else client.scheduler.address,
         )
