@@ -656,11 +656,16 @@ def test_a_projection_in_wkt_alone(key: str, version: str, where: str) -> None:
 
 
 def test_longitudes_in_wkt_are_no_projection() -> None:
+    """And the earth is the ellipsoid that the text says; only a call for a sphere gets its mean radius."""
     f = regular(grid_mapping="crs").assign_coords(crs=((), 0, {"crs_wkt": pyproj.CRS("EPSG:4326").to_wkt()}))
-    found = f.grad.compute(["a", "b"], geometry="auto").df_dx
-    assert "mean radius of the ellipsoid" in found.attrs["comment"]
     right = f.drop_vars("crs").grad.compute(["a", "b"], geometry=xgrad.Ellipsoid("WGS84"))
-    np.testing.assert_array_equal(f.grad.compute(["a", "b"], geometry="ellipsoid").df_dy, right.df_dy)
+    for geometry in ("auto", "ellipsoid"):
+        found = f.grad.compute(["a", "b"], geometry=geometry)
+        for name in right:
+            np.testing.assert_array_equal(found[name], right[name])
+    assert "geometry 'ellipsoid' by CF metadata" in repr(f.grad.plan(geometry="auto"))
+    ball = f.grad.compute(["a", "b"], geometry="sphere").df_dx
+    assert "mean radius of the ellipsoid" in ball.attrs["comment"]
 
 
 def test_each_grid_mapping_is_for_its_coordinates() -> None:

@@ -14,7 +14,7 @@ from ..errors import CoordinateError
 from .curvilinear import Curvilinear
 from .frames import Frame
 from .projected import Projected
-from .regular import Sphere
+from .regular import Ellipsoid, Sphere
 from .sites import Site, is_temporal, is_vertical
 
 
@@ -34,7 +34,7 @@ class Auto:
             ((name, frame),) = frames.items()
             others = "; ".join(f"not {other}: {reason}" for other, reason in reasons.items())
             return replace(frame, reasons=(f"geometry {name!r} by CF metadata; {others}",))
-        listed = "; ".join(f"{name}: {reasons.get(name, 'fits')}" for name in CANDIDATES)
+        listed = "; ".join(f"{name}: {reasons.get(name, 'fits')}" for name in (*frames, *reasons))
         what = "more than one geometry fits" if frames else "no geometry fits"
         raise CoordinateError(
             f"geometry='auto': {what} {site.array.name!r} ({listed}); name one, as in geometry='sphere', or "
@@ -42,24 +42,28 @@ class Auto:
         )
 
 
-CANDIDATES: dict[str, Any] = {"projected": Projected, "sphere": Sphere, "curvilinear": Curvilinear}
-
-
 def consider(site: Site) -> tuple[dict[str, Frame], dict[str, str]]:
-    """Return the candidates that fit, bound, and why each of the others does not."""
-    reasons = {
-        "projected": _not_projected(site),
-        "sphere": _not_regular(site),
-        "curvilinear": _not_curvilinear(site),
+    """Return the candidates that fit, bound, and why each of the others does not.
+
+    On 1-D longitudes and latitudes the grid mapping says whether the earth is an ellipsoid.
+    """
+    figure = site.figure()
+    flat = figure is not None and figure.flattening > 0.0
+    candidates: dict[str, tuple[Any, str | None]] = {
+        "projected": (Projected(), _not_projected(site)),
+        "ellipsoid" if flat else "sphere": (Ellipsoid() if flat else Sphere(), _not_regular(site)),
+        "curvilinear": (Curvilinear(), _not_curvilinear(site)),
     }
-    frames = {}
-    for name, shape in CANDIDATES.items():
-        if reasons[name] is None:
-            try:
-                frames[name] = shape().bind(site)
-            except CoordinateError as error:
-                reasons[name] = str(error)
-    return frames, {name: reason for name, reason in reasons.items() if reason is not None}
+    frames, reasons = {}, {}
+    for name, (shape, reason) in candidates.items():
+        if reason is not None:
+            reasons[name] = reason
+            continue
+        try:
+            frames[name] = shape.bind(site)
+        except CoordinateError as error:
+            reasons[name] = str(error)
+    return frames, reasons
 
 
 def _not_projected(site: Site) -> str | None:
