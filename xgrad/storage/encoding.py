@@ -16,6 +16,7 @@ from xgrad.storage.chunking import stored_chunks, whole_blocks
 CONVENTIONS = "CF-1.11"
 # Encodings that are part of the meaning, not of how some other file was packed: what a variable refers to,
 LINKS = ("bounds", "cell_measures", "climatology", "coordinates", "formula_terms", "geometry", "grid_mapping")
+_DESCRIBED_BY = ("bounds", "cell_measures", "climatology", "geometry", "grid_mapping")
 # and in which unit and calendar a time counts.
 TIMES = ("units", "calendar", "dtype")
 
@@ -82,6 +83,7 @@ def prepared(ds: xr.Dataset, settings: Settings, history: str | None) -> xr.Data
             _even(made, name)
         made.variables[name].encoding = _encoding(made.variables[name], name in made.coords, settings)
     _align_bounds(made)
+    _name_coordinates(made)
     attrs = {"Conventions": CONVENTIONS} | ds.attrs
     if history is not None:
         line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}: {history}"
@@ -115,10 +117,39 @@ def _even(ds: xr.Dataset, name: Hashable) -> None:
 def _align_bounds(ds: xr.Dataset) -> None:
     """Let bounds of time count in the unit of their axis, as CF wants; in fractions of it if need be."""
     for var in list(ds.variables.values()):
-        bounds = ds.variables.get(var.encoding.get("bounds", var.attrs.get("bounds")))
-        if bounds is not None and "units" in var.encoding:
-            unit = {key: var.encoding[key] for key in ("units", "calendar") if key in var.encoding}
-            bounds.encoding = {"dtype": np.dtype("f8")} | bounds.encoding | unit
+        for key in ("bounds", "climatology"):
+            bounds = ds.variables.get(var.encoding.get(key, var.attrs.get(key)))
+            if bounds is not None and "units" in var.encoding:
+                unit = {key: var.encoding[key] for key in ("units", "calendar") if key in var.encoding}
+                bounds.encoding = {"dtype": np.dtype("f8")} | bounds.encoding | unit
+
+
+def _name_coordinates(ds: xr.Dataset) -> None:
+    """Say of each data variable its auxiliary coordinates: as its source did, else all that fit.
+
+    Left to itself, xarray leaves out those whose name is part of that of their bounds (2026.9).
+    """
+    related: set[str] = set()
+    for var in ds.variables.values():
+        for key in _DESCRIBED_BY:
+            related |= set(str(var.encoding.get(key, var.attrs.get(key, ""))).replace(":", " ").split())
+    for var in ds.data_vars.values():
+        known = var.encoding.get("coordinates", var.attrs.get("coordinates"))
+        if known is not None:
+            names = [name for name in known.split() if name in ds.variables]
+        else:
+            names = sorted(
+                name
+                for name, coordinate in ds.coords.items()
+                if isinstance(name, str)
+                and name not in (*ds.dims, *related)
+                and set(coordinate.dims) <= set(var.dims)
+            )
+        var.attrs.pop("coordinates", None)
+        if names:
+            var.encoding["coordinates"] = " ".join(names)
+        else:
+            var.encoding.pop("coordinates", None)
 
 
 def _encoding(var: xr.Variable, coordinate: bool, settings: Settings) -> dict[str, Any]:
