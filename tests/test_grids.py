@@ -378,6 +378,17 @@ def test_attributes_are_those_of_the_result() -> None:
     )
 
 
+def test_the_log_tells_only_what_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """The dimensions of a curvilinear grid have no coordinate of their own, and need none."""
+    caplog.set_level("INFO", "xgrad")
+    f = curved().expand_dims(member=3)
+    plan = f.grad.plan(geometry="curvilinear")
+    assert [record.getMessage() for record in caplog.records] == [
+        "f: dimension member is left out: it has no coordinate"
+    ]
+    assert plan.fields[0].left_out == (("member", "it has no coordinate"),)
+
+
 def test_the_plan_says_what_was_considered() -> None:
     text = repr(curved().grad.plan(geometry="auto"))
     for word in (
@@ -507,6 +518,21 @@ def test_the_place_0_0_is_a_place() -> None:
         lon + 2 * lat, {"lon": (("y", "x"), lon, EAST), "lat": (("y", "x"), lat, NORTH)}, ("y", "x"), name="f"
     )
     assert np.isfinite(f.grad.compute(geometry="curvilinear").df_dx).all()
+
+
+@pytest.mark.parametrize(("tilt", "fits"), [(0.0, False), (1e-3, False), (1e-2, True)])
+def test_grid_lines_that_are_parallel_make_no_grid(tilt: float, fits: bool) -> None:
+    """The sine of their angle is half the tilt; below 1e-3 it is not trusted."""
+    i, j = np.meshgrid(np.arange(9) - 4.0, np.arange(8) - 3.5)
+    lon, lat = 0.01 * (i + j), 0.01 * (i + (1 + tilt) * j)
+    coords = {"lon": (("y", "x"), lon, EAST), "lat": (("y", "x"), lat, NORTH)}
+    f = xr.DataArray(np.radians(lon + 2 * lat), coords, ("y", "x"), name="f")
+    found = f.grad.compute(geometry="curvilinear")
+    for array, right in ((found.df_dx, 1.0), (found.df_dy, 2.0)):
+        if fits:
+            np.testing.assert_allclose(array * 6371229.0, right, rtol=1e-4)
+        else:
+            assert np.isnan(array).all()
 
 
 def test_rows_that_run_back_over_a_fold() -> None:

@@ -219,20 +219,19 @@ class _Call:
         self, name: Hashable | None, variable: xr.Variable, frame: Frame | None
     ) -> tuple[list[Hashable | Direction], LeftOut]:
         """Return along what a variable is differentiated, and the dimensions that are left out."""
-        if frame is None:
-            return (list(self.wanted), ()) if self.wanted is not None else self.usable(name, variable)
-        plain, left_out = (self.wanted, ()) if self.wanted is not None else self.usable(name, variable)
+        served = [] if frame is None else frame.dims
+        order, left_out = (
+            (self.wanted, ()) if self.wanted is not None else self.usable(name, variable, served)
+        )
         found: list[Hashable | Direction] = []
-        order = plain if self.wanted is not None else variable.dims
         for key in order:
             dim = candidates.dim_of(self.obj, key)
-            if dim in frame.dims:
-                asked = frame.together if dim in frame.together else (dim,)
-                mine = [d for d in frame.directions if frame.axes[d.dim].dim in asked]
-                found += [direction for direction in mine if direction not in found]
-            elif key in plain:
+            if frame is None or dim not in served:
                 found.append(key)
-        return found, tuple((dim, reason) for dim, reason in left_out if dim not in frame.dims)
+                continue
+            asked = frame.together if dim in frame.together else (dim,)
+            found += [d for d in frame.directions if frame.axes[d.dim].dim in asked and d not in found]
+        return found, left_out
 
     def axis(self, name: Hashable, marks: Mapping[Any, Any] = MappingProxyType({})) -> Axis:
         """Decide what one coordinate is; `marks` are attributes that count besides its own."""
@@ -252,18 +251,21 @@ class _Call:
         return self._axes[known]
 
     def usable(
-        self, name: Hashable | None, variable: xr.Variable
-    ) -> tuple[list[Hashable | Direction], LeftOut]:
-        """Return the dimensions with a coordinate of use, and the others with the reason why not."""
-        left_out = []
+        self, name: Hashable | None, variable: xr.Variable, served: Sequence[Hashable]
+    ) -> tuple[list[Hashable], LeftOut]:
+        """Return the dimensions with a coordinate of use or served by a geometry, and why not the others."""
+        left_out: list[tuple[Hashable, str]] = []
         for dim in variable.dims:
+            if dim in served:
+                continue
             if dim not in self._useless:
                 self._useless[dim] = candidates.useless(self.obj, dim, self.options)
             reason = self._useless[dim]
             if reason is not None:
                 left_out.append((dim, reason))
                 _log.info("%s: dimension %s is left out: %s", labels.plain(name), labels.plain(dim), reason)
-        return [dim for dim in variable.dims if self._useless[dim] is None], tuple(left_out)
+        without = dict(left_out)
+        return [dim for dim in variable.dims if dim not in without], tuple(left_out)
 
     def step(self, dims: tuple[Hashable, ...], name: Hashable, n: int) -> Step:
         """Return the derivative along one coordinate of an array with these dimensions."""
