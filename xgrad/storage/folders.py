@@ -40,17 +40,21 @@ def sweep(target: Path, *, resume: bool = False) -> None:
     with suppress(PermissionError):  # who may write there may not always look
         found += [each for each in target.parent.iterdir() if name.fullmatch(each.name)]
     for folder in found:
-        try:
-            lock = _locked(folder)
-        except OSError:  # in use, of somebody else, gone, or on a file system that locks nothing
-            continue
+        with suppress(OSError):  # in use, of somebody else, going at this moment, or where nothing is locked
+            _sweep_one(folder, target, resume)
+
+
+def _sweep_one(folder: Path, target: Path, resume: bool) -> None:
+    """Look after a folder that may have been left behind."""
+    lock = _locked(folder)
+    try:
         _put_back(folder, target)
         if not folder.name.endswith(_KEPT) or _has_left(folder):
-            _remove(folder, lock)
-            continue
-        os.close(lock)
-        if not resume:
+            _give_up(folder, target)
+        elif not resume:
             _log.info("an unfinished run that --resume takes up is left alone: %s", folder)
+    finally:
+        os.close(lock)
 
 
 @contextmanager
@@ -59,7 +63,7 @@ def private_folder(target: Path, *, kept: bool = False) -> Iterator[Path]:
 
     With `kept` it has a name of its own, is taken again if it is there, and stays unless the run succeeds.
     """
-    folder = target.parent / f"{_mark(target)}{_KEPT if kept else secrets.token_hex(_DIGITS // 2)}"
+    folder = target.parent / f"{_mark(target)}{_KEPT}" if kept else _new(target)
     lock = None
     if not kept:
         _private[folder] = target  # before it is there, for a signal may come at any moment
@@ -71,17 +75,13 @@ def private_folder(target: Path, *, kept: bool = False) -> Iterator[Path]:
             yield folder
         finally:
             _put_back(folder, target)
-        if kept:  # under another name first, lest a new run takes up what is being removed
-            gone = target.parent / f"{_mark(target)}{secrets.token_hex(_DIGITS // 2)}"
-            _private[gone] = target
-            os.rename(folder, gone)
-            folder = gone
+        if kept:
+            _give_up(folder, target)
     finally:
+        if lock is not None:
+            os.close(lock)  # first, for an open file cannot go from a network file system
         if folder in _private:
-            _remove(folder, lock)
-            del _private[folder]
-        elif lock is not None:
-            os.close(lock)
+            _remove(folder)
 
 
 @atexit.register
@@ -102,6 +102,11 @@ def _mark(target: Path) -> str:
     if len(os.fsencode(name)) > _LONG:
         name = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
     return f".{name}.xgrad-"
+
+
+def _new(target: Path) -> Path:
+    """Return a new name for a private folder."""
+    return target.parent / f"{_mark(target)}{secrets.token_hex(_DIGITS // 2)}"
 
 
 def _hold(folder: Path, target: Path) -> int | None:
@@ -166,12 +171,19 @@ def _put_back(folder: Path, target: Path) -> None:
             os.rename(former, target)
 
 
-def _remove(folder: Path, lock: int | None = None) -> None:
+def _give_up(folder: Path, target: Path) -> None:
+    """Remove a locked folder, under another name first: a run that waits for the lock must not have it."""
+    gone = _new(target)
+    _private[gone] = target
+    os.rename(folder, gone)
+    _remove(gone)
+
+
+def _remove(folder: Path) -> None:
     """Remove a folder, again if a thread that has not stopped yet makes its file anew meanwhile."""
-    if lock is not None:  # an open file cannot go from a network file system
-        os.close(lock)
     for _ in range(_TIMES):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
-            return
+            break
         time.sleep(0.1)
+    _private.pop(folder, None)

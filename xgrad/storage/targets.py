@@ -70,6 +70,12 @@ def check_target(
             f"netCDF is written to .nc, .nc4, .cdf, and Zarr to .zarr"
         )
     target = Path(os.path.realpath(path))
+    try:
+        os.fspath(target).encode()
+    except UnicodeEncodeError:
+        raise XgradError(
+            f"{os.fspath(target)!r} holds bytes that are no text; write to another name"
+        ) from None
     for source in inputs:
         _check_apart(shown, target, source)
     if os.path.lexists(target):
@@ -112,15 +118,13 @@ def publish(made: Path, target: Path, *, overwrite: bool) -> None:
     """Make a finished file or store the target in one step, and durably: first its content, then its name."""
     sync(made)
     (made.parent / f"{LEAVING}{made.stat().st_ino}").touch()
-    if not (overwrite and os.path.lexists(target)):
-        _publish_new(made, target)
+    if overwrite:
+        if os.path.lexists(target):
+            _check_replaceable(os.fspath(target), target)  # it may have become something else
+            _resemble(made, target)
+        (_replace_store if made.is_dir() else os.replace)(made, target)
     else:
-        _check_replaceable(os.fspath(target), target)  # it may have become something else
-        _resemble(made, target)
-        if made.is_dir():
-            _exchange(made, target)
-        else:
-            os.replace(made, target)
+        _publish_new(made, target)
     with suppress(OSError):  # not every file system knows this of folders; the name is right in any case
         sync(target.parent, inside=False)
 
@@ -149,17 +153,21 @@ def _publish_new(made: Path, target: Path) -> None:
     os.rename(made, target)
 
 
-def _exchange(made: Path, target: Path) -> None:
-    """Let two stores change places; the former target then lies in the private folder."""
+def _replace_store(made: Path, target: Path) -> None:
+    """Put a store in the place of a target; what was there then lies in the private folder."""
     try:
-        _rename(made, target, _EXCHANGE)
-    except FileNotFoundError:
-        _publish_new(made, target)
+        while True:
+            try:
+                return _rename(made, target, _EXCHANGE if os.path.lexists(target) else _NOREPLACE)
+            except (FileNotFoundError, FileExistsError):  # it came or went at this very moment
+                if not made.exists():
+                    raise
     except OSError as error:
         if error.errno not in _UNKNOWN:
             raise
+    with suppress(FileNotFoundError):
         os.rename(target, made.parent / FORMER)  # killed from here on, the next run puts it back
-        os.rename(made, target)
+    os.rename(made, target)
 
 
 def _resemble(made: Path, target: Path) -> None:
