@@ -130,10 +130,11 @@ def _name_coordinates(ds: xr.Dataset) -> None:
     Left to itself, xarray leaves out those whose name is part of that of their bounds (2026.9).
     """
     related: set[str] = set()
-    for var in ds.variables.values():
+    for each in ds.variables.values():
         for key in _DESCRIBED_BY:
-            related |= set(str(var.encoding.get(key, var.attrs.get(key, ""))).replace(":", " ").split())
-    for var in ds.data_vars.values():
+            related |= set(str(each.encoding.get(key, each.attrs.get(key, ""))).replace(":", " ").split())
+    for array in ds.data_vars.values():
+        var = array.variable
         known = var.encoding.get("coordinates", var.attrs.get("coordinates"))
         if known is not None:
             names = [name for name in known.split() if name in ds.variables]

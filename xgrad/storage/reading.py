@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -73,24 +74,26 @@ def open(
     with warnings.catch_warnings():
         for remark in REMARKS:
             warnings.filterwarnings("ignore", message=remark)
-        ways = {path: way(path) for path in dict.fromkeys(given)}
-        with _one(given[0], ways, None) as found:
+        options = way(given[0])
+        with xr.open_dataset(given[0], **options, cache=False) as found:
             sizes = read_chunks(found, _checked(chunks or {}, found.sizes), chunk_bytes)
         if len(given) == 1:
-            return _one(given[0], ways, sizes)
-        return _series(given, ways, sizes)
+            return xr.open_dataset(given[0], **options, chunks=sizes)
+        return _series([_alike(path, options, sizes) for path in given])
 
 
-def _one(path: Source, ways: Mapping[Source, dict[str, Any]], chunks: Mapping[Any, int] | None) -> xr.Dataset:
-    """Open one file or store."""
-    return xr.open_dataset(path, **ways[path], chunks=chunks, cache=None if chunks else False)
+def _alike(path: Source, options: dict[str, Any], chunks: Mapping[Any, int]) -> xr.Dataset:
+    """Open a file of a series with the options of its first one; with its own where they do not do."""
+    if os.path.exists(path) and _is_store(path) == (options["engine"] == "zarr"):
+        if not _is_store(path):
+            check_whole(path)
+        with suppress(OSError, ValueError, RuntimeError, TypeError, KeyError, IndexError, OverflowError):
+            return xr.open_dataset(path, **options, chunks=chunks)
+    return xr.open_dataset(path, **way(path), chunks=chunks)
 
 
-def _series(
-    paths: Sequence[Source], ways: Mapping[Source, dict[str, Any]], chunks: Mapping[Any, int]
-) -> xr.Dataset:
-    """Open several as one."""
-    parts = [_one(path, ways, chunks) for path in paths]
+def _series(parts: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Put files of a series together."""
     try:
         made: Any = xr.combine_by_coords(
             parts,
@@ -103,7 +106,7 @@ def _series(
     except (ValueError, xr.MergeError) as error:
         _close(parts)
         raise InputError(
-            f"the {len(paths)} inputs are no series that can be put together by its coordinates: "
+            f"the {len(parts)} inputs are no series that can be put together by its coordinates: "
             f"{str(error).splitlines()[0]}"
         ) from error
     series: xr.Dataset = made
@@ -118,12 +121,17 @@ def _close(parts: Sequence[xr.Dataset]) -> None:
         part.close()
 
 
+def _is_store(path: Source) -> bool:
+    """Whether a path is that of a Zarr store."""
+    return os.fspath(path).rstrip("/").endswith(".zarr") or os.path.isdir(path)
+
+
 def way(path: Source) -> dict[str, Any]:
     """Return the options with which xarray opens a file or store; times are left undecoded if need be."""
     shown = os.fspath(path)
     if not is_remote(path) and not os.path.exists(path):
         raise InputError(f"{shown!r} does not exist")
-    store = shown.rstrip("/").endswith(".zarr") or os.path.isdir(shown)
+    store = _is_store(path)
     if not store and not is_remote(path):
         check_whole(path)
     options = _readable(path, ["zarr"] if store else _engines(path))
