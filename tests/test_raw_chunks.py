@@ -470,7 +470,7 @@ def test_level_is_that_of_the_file(tmp_path, codec):
             assert file["v"].filters()["complevel"] == level
             np.testing.assert_array_equal(file["v"][:], FIELD.ravel())
         sizes[level] = chunk_place(path)[1]
-    levels = (1, 2, 3, 3, 3, 3, 3, 3, 3) if codec == "isal" else range(1, 10)
+    levels = [1] * 9 if codec == "isal" else range(1, 10)
     bytes_ = np.frombuffer(FIELD.tobytes(), "u1").reshape(-1, 4).T.tobytes()
     module = filters._codec(codec)
     assert list(sizes.values()) == [len(module.compress(bytes_, level)) for level in levels]

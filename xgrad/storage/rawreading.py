@@ -274,24 +274,26 @@ class RawArray(BackendArray):
 
     def _read_chunk(self, file: int, index: _Index, wanted: Sequence[Part], out: NDArray[Any]) -> None:
         """Read what is wanted of one chunk."""
-        number = tuple(part.number for part in wanted)
+        number, packing = tuple(part.number for part in wanted), self.packing
         target = selection([part.to for part in wanted])
         size = int(index.sizes[number])
         if not size:
             fill = np.full((), index.pipeline.fill, index.pipeline.dtype)
-            out[target] = fill if self.packing is None else self.packing.unpack(fill)
+            out[target] = fill if packing is None else packing.unpack(fill)
             return
         raw = os.pread(file, size, int(index.offsets[number]))
         mask = int(index.masks[number])
         try:
             if len(raw) < size:
                 raise InputError("the file ends before it")
-            whole = self.packing is None and all(part.whole for part in wanted)
-            if whole and (region := out[target]).flags.c_contiguous:
+            whole = all(part.whole for part in wanted) and (region := out[target]).flags.c_contiguous
+            if whole and packing is None:
                 index.pipeline.decode(raw, mask, region)
+            elif whole and packing is not None:
+                packing.unpack(index.pipeline.decode(raw, mask), region)
             else:
                 piece = index.pipeline.decode(raw, mask)[selection([part.of for part in wanted])]
-                out[target] = piece if self.packing is None else self.packing.unpack(piece)
+                out[target] = piece if packing is None else packing.unpack(piece)
         except InputError as error:
             raise InputError(
                 f"{self.path!r} is damaged: chunk {number} of {self.name!r} cannot be read: {error}"

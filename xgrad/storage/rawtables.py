@@ -63,29 +63,33 @@ class Packing:
         found = cls(stored.str, tuple(known))
         return found if _table(found).dtype == decoded else None
 
-    def unpack(self, packed: NDArray[Any]) -> NDArray[Any]:
+    def unpack(self, packed: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Unpack numbers.
 
         Parameters
         ----------
         packed : ndarray
             As stored.
+        out : ndarray, optional
+            Takes the result; contiguous.
 
         Returns
         -------
         ndarray
-            As xarray decodes them.
+            As xarray decodes them; `out` where that is given.
         """
         table = _table(self)
         native = packed.astype(packed.dtype.newbyteorder("="), order="C", copy=False)
         places = native.view(f"u{native.itemsize}").reshape(-1)
+        if out is None:
+            out = np.empty(packed.shape, table.dtype)
         look_up = compiled(_look_up, places.dtype, table.dtype)
         if look_up is None:
-            return np.take(table, places).reshape(packed.shape)
-        out = np.empty(places.size, table.dtype)
-        places.setflags(write=False)
-        look_up(table, places, out)
-        return out.reshape(packed.shape)
+            out[...] = np.take(table, places).reshape(packed.shape)
+        else:
+            places.setflags(write=False)
+            look_up(table, places, out.reshape(-1))
+        return out
 
 
 @lru_cache(maxsize=64)
