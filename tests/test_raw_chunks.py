@@ -681,6 +681,7 @@ def test_targets_of_every_kind(tmp_path):
         file.createDimension("t", None)
         file.createDimension("x", 10)
         file.createVariable("plain", "f4", ("x",))
+        file.createVariable("x", "f4", ("t", "x"), zlib=True)  # no coordinate, but named so
         file.createVariable("letters", "S1", ("x",), zlib=True)
         file.createVariable("one", "f8", ())
         file.createVariable("grows", "i2", ("t", "x"), zlib=True, chunksizes=(2, 10), fill_value=-1)
@@ -689,6 +690,7 @@ def test_targets_of_every_kind(tmp_path):
         "plain": np.arange(10, dtype="f4"),
         "letters": letters,
         "one": np.array(3.0),
+        "x": np.arange(50, dtype="f4").reshape(5, 10),
         "grows": np.arange(50, dtype="i2").reshape(5, 10),
     }
     with raw_targets(path, arrays) as targets:
@@ -696,6 +698,7 @@ def test_targets_of_every_kind(tmp_path):
             "plain": "it is contiguous",
             "letters": "its type is no plain number (|S1)",
             "one": "it is contiguous",
+            "x": None,
             "grows": None,
         }
         for name, values in arrays.items():

@@ -69,6 +69,24 @@ def raw_variables(path: str | os.PathLike[str]) -> dict[str, str | None]:
         store.close()
 
 
+def in_group(group: Any, name: str) -> Any:
+    """Find a variable.
+
+    Parameters
+    ----------
+    group : h5py.Group
+        Where it is.
+    name : str
+        As netCDF names it.
+
+    Returns
+    -------
+    h5py.Dataset
+        As HDF5 knows it.
+    """
+    return group[_APART + name if _APART + name in group else name]
+
+
 class RawEntrypoint(BackendEntrypoint):
     """What `xarray.open_dataset` takes as `engine`: netcdf4, but chunks are read raw where that is possible.
 
@@ -192,7 +210,7 @@ class _RawStore(NetCDF4DataStore):
         """The array of one variable; the caller holds the lock."""
         if var.nbytes <= _SMALL_VARIABLE:
             raise Unsupported("it is small")
-        dataset = group[_APART + name if _APART + name in group else name]
+        dataset = in_group(group, name)
         pipeline = Pipeline.of(dataset)
         if pipeline.nbytes < _SMALL_CHUNK:
             raise Unsupported(f"its chunks are small ({pipeline.nbytes} bytes)")

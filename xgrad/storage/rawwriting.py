@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from xarray.backends.locks import HDF5_LOCK
 
 from xgrad.storage.filters import Pipeline, Unsupported
+from xgrad.storage.rawreading import in_group
 
 
 @contextmanager
@@ -41,7 +42,9 @@ def raw_targets(
         file = h5py.File(path, "r+")
     try:
         with HDF5_LOCK:
-            targets = {name: RawTarget(file[name], each.shape, codec) for name, each in arrays.items()}
+            targets = {
+                name: RawTarget(in_group(file, name), each.shape, codec) for name, each in arrays.items()
+            }
         yield targets
     finally:
         with HDF5_LOCK:
