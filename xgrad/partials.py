@@ -291,7 +291,9 @@ def _dataset(obj: xr.DataArray | xr.Dataset, decided: Plan) -> xr.Dataset:
         return xr.Dataset(variables, coords=obj.coords)
     kept = {name: obj.variables[name] for name in candidates.describing(obj, measures=True)}
     result = xr.Dataset(variables | kept, coords=obj.coords, attrs=obj.attrs)
-    result.encoding = {key: value for key, value in obj.encoding.items() if key == "unlimited_dims"}
+    # The second is how storage knows which files, in which state, the data are from.
+    kept_encoding = ("unlimited_dims", "xgrad_opened")
+    result.encoding = {key: value for key, value in obj.encoding.items() if key in kept_encoding}
     return result
 
 

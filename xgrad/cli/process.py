@@ -140,7 +140,7 @@ def end(code: int) -> NoReturn:
         code = 128 + signal.SIGPIPE
     except OSError as error:  # a file on a full disk
         code = _reported(error, Call(()))
-    if code <= 128:
+    if code == 0:  # after a failure a library may hold files that it cannot close
         with suppress(Exception):  # they have said it
             atexit._run_exitfuncs()
     os._exit(code)

@@ -13,6 +13,8 @@ from typing import BinaryIO
 from xgrad.errors import ChangedInputError, InputError
 
 State = tuple[int, ...]
+# Where Datasets carry the states that their files had when they were opened, in their encoding.
+OPENED = "xgrad_opened"
 
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(/|:)")  # C:/ is none; and a Path has made one slash of two
@@ -47,7 +49,7 @@ def _state(source: str) -> State:
         for name in names:
             path = os.path.join(folder, name)
             each = _state_of_file(path)
-            text = f"{os.path.relpath(path, source)} {each}"
+            text = f"{path} {each}"
             digest = hashlib.blake2b(os.fsencode(text), digest_size=6).digest()
             # A sum, for the order of files is the system's own.
             count, total, mixed = count + 1, total + each[0], mixed + int.from_bytes(digest, "big")

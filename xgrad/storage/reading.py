@@ -13,8 +13,9 @@ from typing import Any
 import xarray as xr
 
 from xgrad.errors import InputError, MissingExtraError, XgradError
+from xgrad.storage.careful import CarefulEntrypoint
 from xgrad.storage.chunking import READ_BYTES, read_chunks
-from xgrad.storage.intact import check_whole, is_remote
+from xgrad.storage.intact import OPENED, check_whole, is_remote, state
 
 Source = str | os.PathLike[str]
 
@@ -74,12 +75,22 @@ def open(
     with warnings.catch_warnings():
         for remark in REMARKS:
             warnings.filterwarnings("ignore", message=remark)
+        before = state(path for path in given if is_remote(path) or os.path.exists(path))
         options = way(given[0])
         with xr.open_dataset(given[0], **options, cache=False) as found:
             sizes = read_chunks(found, _checked(chunks or {}, found.sizes), chunk_bytes)
         if len(given) == 1:
-            return xr.open_dataset(given[0], **options, chunks=sizes)
-        return _series([_alike(path, options, sizes) for path in given])
+            made = _opened(given[0], options, sizes)
+        else:
+            made = _series([_alike(path, options, sizes) for path in given])
+    made.encoding[OPENED] = before
+    return made
+
+
+def _opened(path: Source, options: Mapping[str, Any], chunks: Mapping[Any, int]) -> xr.Dataset:
+    """Open a file or store in chunks."""
+    careful: dict[str, Any] = {**options, "engine": CarefulEntrypoint, "reader": options["engine"]}
+    return xr.open_dataset(path, **careful, chunks=chunks)
 
 
 def _alike(path: Source, options: dict[str, Any], chunks: Mapping[Any, int]) -> xr.Dataset:
@@ -88,8 +99,8 @@ def _alike(path: Source, options: dict[str, Any], chunks: Mapping[Any, int]) -> 
         if not _is_store(path):
             check_whole(path)
         with suppress(OSError, ValueError, RuntimeError, TypeError, KeyError, IndexError, OverflowError):
-            return xr.open_dataset(path, **options, chunks=chunks)
-    return xr.open_dataset(path, **way(path), chunks=chunks)
+            return _opened(path, options, chunks)
+    return _opened(path, way(path), chunks)
 
 
 def _series(parts: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -103,6 +114,9 @@ def _series(parts: Sequence[xr.Dataset]) -> xr.Dataset:
             join="exact",
             combine_attrs="override",
         )
+    except InputError:
+        _close(parts)
+        raise
     except (ValueError, xr.MergeError) as error:
         _close(parts)
         raise InputError(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from xgrad.errors import TargetError
-from xgrad.storage.running import Place
+from xgrad.storage.graphs import Place
 from xgrad.storage.targets import sync
 
 _FINGERPRINT = "fingerprint.json"

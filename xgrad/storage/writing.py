@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from xgrad.errors import StorageError, XgradError
 from xgrad.storage import formats, resuming, running, staging
 from xgrad.storage.encoding import Settings, prepared
 from xgrad.storage.folders import private_folder, sweep
-from xgrad.storage.intact import check_unchanged, state
+from xgrad.storage.intact import OPENED, check_unchanged, state
 from xgrad.storage.progress import Bar, Progress, Report, bar
 from xgrad.storage.targets import FORMATS, check_target, publish
 
@@ -93,7 +94,8 @@ def write(
     Whole chunks of netCDF are compressed in the worker threads and put into the file as they are, where
     h5py 3.16 or newer is installed (extra ``fastio``): elsewhere HDF5 compresses them, one at a time.
     """
-    sources = list(inputs)
+    opened = ds.encoding.get(OPENED, {})
+    sources = list(dict.fromkeys([*(os.fspath(source) for source in inputs), *opened]))
     target = check_target(path, inputs=sources, overwrite=overwrite)
     settings = settled(
         target,
@@ -104,7 +106,7 @@ def write(
         dtype=dtype,
         zarr_format=zarr_format,
     )
-    before = state(sources)
+    before = state(source for source in sources if source not in opened) | opened
     made = prepared(ds, settings, history)
     need = _check_space(made, target, settings)
     unlimited = sorted(set(ds.encoding.get("unlimited_dims", ())) & set(ds.dims), key=str)
@@ -117,7 +119,7 @@ def write(
             journal, fingerprint = None, _fingerprint(arrays, made, before, settings) if resume else {}
             if resume:
                 journal = resuming.begin(folder, file, fingerprint)
-            with formats.laid_out(made, file, settings, unlimited) as targets:
+            with _stored(formats.laid_out(made, file, settings, unlimited)) as targets:
                 if resume:
                     resuming.settle(folder, fingerprint)
                 done = () if journal is None else journal.done()
@@ -127,10 +129,31 @@ def write(
                     running.store(arrays, targets, done=done, journal=journal, report=report)
             check_unchanged(before)
             publish(file, target, overwrite=overwrite)
-    except (StorageError, OSError, RuntimeError) as error:  # netCDF4 raises RuntimeError for a full disk
-        if isinstance(error, RuntimeError) and "NetCDF" not in str(error):
-            raise
+    except (StorageError, OSError) as error:
         raise _explained(error, target, need) from error
+    except Exception:
+        check_unchanged(before)  # which may be why
+        raise
+
+
+@contextmanager
+def _stored(layout: AbstractContextManager[Mapping[str, running.Target]]) -> Iterator[Mapping[str, Any]]:
+    """Lay out and close a file or a store; the libraries raise RuntimeErrors where a disk is full."""
+    with ExitStack() as stack:
+        try:
+            targets = stack.enter_context(layout)
+        except (OSError, RuntimeError) as error:
+            raise StorageError(str(error)) from error
+        try:
+            yield targets
+        except BaseException:
+            with suppress(OSError, RuntimeError):  # they follow from the first one
+                stack.close()
+            raise
+        try:
+            stack.close()
+        except (OSError, RuntimeError) as error:
+            raise StorageError(str(error)) from error
 
 
 def settled(target: Path, *, resume: bool, **options: Any) -> Settings:
@@ -162,12 +185,14 @@ def _fingerprint(
     from dask.base import tokenize
 
     eager = [var for name, var in made.variables.items() if str(name) not in arrays]
+    attrs = {name: var.attrs for name, var in made.variables.items()} | {"": made.attrs | {"history": None}}
     return {
         "the version of xgrad": metadata.version("xgrad"),
         "the inputs": inputs,
         "the data or the options of the derivatives": {name: each.name for name, each in arrays.items()},
         "the chunks": {name: each.chunks for name, each in arrays.items()},
         "the coordinates": tokenize(*((each.dims, each.to_numpy()) for each in eager)),
+        "the attributes": tokenize(attrs),
         "the options of writing": repr(settings),
     }
 
@@ -196,7 +221,10 @@ def _check_space(ds: xr.Dataset, target: Path, settings: Settings) -> int:
 def _explained(error: Exception, target: Path, need: int) -> StorageError:
     """Return the error as one line that says what is needed and what is there."""
     free = shutil.disk_usage(target.parent).free
+    # HDF5 tells all that it knows of a file; this is what happened to it.
+    found = re.search(r"error message = '([^']*)'", str(error))
+    said = found[1] if found else str(error)
     return StorageError(
-        f"writing {os.fspath(target)!r} failed: {error}; it needs {display.size(need)} without compression, "
+        f"writing {os.fspath(target)!r} failed: {said}; it needs {display.size(need)} without compression, "
         f"and {display.size(free)} are free there"
     )
