@@ -628,6 +628,8 @@ def test_a_grid_is_evaluated_once(monkeypatch: pytest.MonkeyPatch, lazy: bool) -
         assert len(counted) == 6  # not the same grid
         ds.grad.compute(["x", "y"], geometry="curvilinear", order=4)
         assert len(counted) == 9  # nor the same order
+        ds.grad.compute(["x", "y"], geometry="curvilinear", order=6, edge_order=4)
+        assert len(counted) == 12
 
 
 def counting(name: str, function: Any, counted: list[str]) -> Any:
@@ -828,6 +830,30 @@ def test_cell_sizes() -> None:
     np.testing.assert_allclose(ring, np.cos(2 * np.pi * i / 40) * np.sin(2 * np.pi / 40), atol=1e-15)
 
 
+def test_reciprocals_of_cell_sizes() -> None:
+    """ROMS has pm and pn, of units m-1; xarray leaves such units on 1 / pm, which are refused then."""
+    size = xr.DataArray(1e3 * (1 + np.arange(12.0) / 30), dims="xi_rho", attrs={"units": "meter"})
+    values = np.random.default_rng(0).standard_normal(12)
+    f = xr.DataArray(values, dims="xi_rho", name="f", attrs={"units": "K"})
+    right = f.grad.compute(geometry=xgrad.Metric(dx=("xi_rho", size))).df_dx
+    for units, scale in (("meter-1", 1.0), ("km-1", 1e3)):
+        ds = xr.Dataset({"f": f, "pm": (scale / size).where(size != size[3], 0.0).assign_attrs(units=units)})
+        metric = xgrad.Metric(dx=("xi_rho", "pm"))
+        for given in (ds, ds.chunk(xi_rho=5)):
+            found = given.grad.compute("xi_rho", geometry=metric).df_dx
+            np.testing.assert_allclose(found, right.where(size != size[3]), rtol=1e-14)
+            assert found.attrs["units"] == "K m-1"
+        refused(
+            ds, repr(units), "assign_attrs", dims="xi_rho", geometry=xgrad.Metric(dx=("xi_rho", 1 / ds.pm))
+        )
+    given = (1 / ds.pm).assign_attrs(units="km")
+    np.testing.assert_allclose(
+        f.grad.compute(geometry=xgrad.Metric(dx=("xi_rho", given))).df_dx,
+        right.where(np.isfinite(given)),
+        rtol=1e-14,
+    )
+
+
 # --- levels
 
 
@@ -868,13 +894,13 @@ def test_the_seamount(size: tuple[int, int], order: int) -> None:
 
 
 @pytest.mark.parametrize("order", [2, 4, 6])
-@pytest.mark.parametrize("stretched", [False, True])
-def test_what_is_linear_in_height_is_exact(order: int, stretched: bool) -> None:
+@pytest.mark.parametrize("levels", ["even", "stretched", "curved in their coordinate"])
+def test_what_is_linear_in_height_is_exact(order: int, levels: str) -> None:
     f, _ = seamount(41, 20)
-    if stretched:
-        s = -((np.linspace(1, 0, 20)) ** 1.7)
-        z = s[:, np.newaxis] * f.z.values[0] * -1
-        f = f.assign_coords(s=s, z=(("s", "x"), -z, f.z.attrs))
+    if levels != "even":
+        s = -(np.linspace(1, 0, 20) ** 1.7)
+        f = f.assign_coords(z=(("s", "x"), -s[:, np.newaxis] * f.z.values[0], f.z.attrs))
+        f = f.assign_coords(s=s) if levels == "stretched" else f
     f = (3 + 2e-3 * f.z).rename("f").assign_attrs(units="K")
     found = f.grad.compute(["x", "s"], geometry=xgrad.TerrainFollowing("z", vertical="s"), order=order)
     along = abs(f.grad.compute("x", order=order).df_dx).max()

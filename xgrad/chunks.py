@@ -20,7 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import blocks
-from .halos import Across, Circle, Link, Partial, Piece, PoleLink, cap_pieces, exchange, links, pole_links
+from .halos import (
+    Across,
+    Circle,
+    Link,
+    NoEast,
+    Partial,
+    Piece,
+    PoleLink,
+    cap_pieces,
+    exchange,
+    links,
+    pole_links,
+)
 
 _MANY_CHUNKS = 100_000
 
@@ -54,7 +66,7 @@ class _Here(NamedTuple):
 
     place: tuple[int, ...]
     links: tuple[Link, ...]
-    poles: tuple[tuple[int, PoleLink], ...]
+    poles: tuple[tuple[int, PoleLink | NoEast], ...]
     columns: tuple[int, int]
 
 
@@ -214,22 +226,6 @@ def stacked(arrays: Sequence[Array]) -> Array:
     return da.stack(arrays).rechunk({0: -1})
 
 
-def reciprocal(array: Array, scale: float) -> Array:
-    """Return ``1 / (scale * array)`` in float64, NaN where the array is not positive."""
-    return pointwise(_Reciprocal(scale), array)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reciprocal:
-    """The function of blocks of `reciprocal`."""
-
-    scale: float
-
-    def __call__(self, block: Array) -> Array:
-        size = np.array(block, dtype=np.float64) * self.scale
-        return 1.0 / np.where(size > 0.0, size, np.nan)
-
-
 def like(array: Array, chunks: Sequence[tuple[int, ...]] | None) -> Array:
     """Return an array chunked as asked (size-1 dimensions in one), or in memory where that is None."""
     if chunks is None:
@@ -275,7 +271,7 @@ def _may_have_gaps(data: Array) -> bool:
 
 def _poles(
     wanted: Sequence[Partial], chunks: Mapping[int, tuple[int, ...]], gaps: bool
-) -> Callable[..., tuple[tuple[int, PoleLink], ...]]:
+) -> Callable[..., tuple[tuple[int, PoleLink | NoEast], ...]]:
     """Return a function that finds the rows on poles of a chunk along the latitudes."""
     found = [
         (index, pole_links(partial.poles, chunks[partial.poles.meridian.axis], gaps))
@@ -287,7 +283,7 @@ def _poles(
 
 def _sides(here: _Here) -> list[int]:
     """Find the poles whose caps a chunk reads."""
-    sides = {pole.here.side for _, pole in here.poles}
+    sides = {pole.here.side for _, pole in here.poles if isinstance(pole, PoleLink)}
     return sorted(sides.union(*(link.sides for link in here.links)))
 
 
@@ -462,7 +458,8 @@ def _evaluate(
 
     def found(link: Link, piece: Piece | Across) -> Array:
         if isinstance(piece, Across):
-            return _across(caps[piece.side], link.axis, piece, task.circle, here.columns)
+            rows = _across(caps[piece.side], link.axis, piece, task.circle, here.columns)
+            return blocks.negative(rows, task.dtype) if piece.sign < 0 else rows
         if piece.chunk == here.place[link.axis]:
             return _cut(block, link.axis, piece)
         return lent[link.axis, piece]
@@ -471,7 +468,12 @@ def _evaluate(
         ([found(link, piece) for piece in link.before], [found(link, piece) for piece in link.after])
         for link in here.links
     ]
-    polar = [_pole(index, pole, task, caps, here.columns) for index, pole in here.poles]
+    polar = [
+        blocks.Replaced(index, pole.axis, pole.row, None)
+        if isinstance(pole, NoEast)
+        else _pole(index, pole, task, caps, here.columns)
+        for index, pole in here.poles
+    ]
     return blocks.run(
         block,
         [link.section() for link in here.links],

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from .. import halos, schemes
 from ..axes import Axis
-from ..errors import CoordinateError
+from ..errors import CoordinateError, XgradError
 from ..options import Options
+from . import parity
 
 Factors = Mapping[tuple[str, Hashable], xr.Variable]
+
+_COMPONENT = "a component of a vector: changes sign across the poles"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Crossing:
         Whether the first and the last latitude (ascending) is a pole.
     longitudes : ndarray or None
         In radians from west to east where no column is a quarter of the circle away, see `halos.Poles`.
+    parity : int or None
+        What the user says that fields are multiplied with beyond a pole; None where their metadata decide.
     """
 
     lon: Hashable
@@ -65,6 +70,7 @@ class Crossing:
     south: bool
     north: bool
     longitudes: NDArray[np.float64] | None
+    parity: int | None = None
 
     @property
     def has_poles(self) -> bool:
@@ -116,6 +122,8 @@ class Frame:
         The method, for the plan and the comment.
     reasons : tuple of str
         Why this geometry and no other, for the plan.
+    parity : int
+        What the field is multiplied with beyond a pole: -1 for components of vectors.
     together : tuple of Hashable
         Dimensions that must be asked for at once, as each direction depends on all of them.
     crossing : Crossing or None
@@ -132,11 +140,36 @@ class Frame:
     crossing: Crossing | None = None
     warning: str | None = None
     reasons: tuple[str, ...] = ()
+    parity: int = 1
 
     @property
     def dims(self) -> list[Hashable]:
         """The dimensions along which it differentiates."""
         return list(dict.fromkeys(axis.dim for axis in self.axes.values()))
+
+    def parity_of(self, name: Hashable, variable: xr.Variable) -> int:
+        """Return what a field is multiplied with beyond a pole; 1 where no pole is near."""
+        if self.crossing is None or not (self.crosses or self.crossing.has_poles):
+            return 1
+        if getattr(variable.dtype, "kind", None) != "M":
+            return parity.of(variable.attrs) if self.crossing.parity is None else self.crossing.parity
+        if self.crossing.parity == -1:
+            raise XgradError(f"{name!r} holds dates, which have no sign to change: leave parity=-1 out")
+        return 1
+
+    def of_parity(self, sign: int) -> Frame:
+        """Return the frame of fields with a parity."""
+        if sign == self.parity:
+            return self
+        return replace(self, parity=sign, notes=(*self.notes, _COMPONENT))
+
+    @property
+    def crosses(self) -> bool:
+        """Whether stencils in latitude go on beyond a pole."""
+        around = self.crossing
+        return around is not None and any(
+            isinstance(end, schemes.Mirror) for end in self.axes[around.lat].boundary
+        )
 
     def used(self, asked: Sequence[Hashable]) -> list[Axis]:
         """Return the axes along which the field is differentiated if some dimensions are asked for."""
@@ -151,11 +184,11 @@ class Frame:
         if around is None or self.axes[around.lon].dim not in dims or key not in (around.lon, around.lat):
             return made
         lon, lat = self.axes[around.lon], self.axes[around.lat]
-        crosses = any(isinstance(end, schemes.Mirror) for end in lat.boundary)
-        if lat.dim not in dims or not (crosses if key == around.lat else around.has_poles):
+        if lat.dim not in dims or not (self.crosses if key == around.lat else around.has_poles):
             return made
         circle = halos.Circle(dims.index(lon.dim), lon.points.shape[1], lon.descending, lon.overlap)
-        meridian = replace(made if key == around.lat else partial(lat, dims, 1, options), circle=circle)
+        meridian = made if key == around.lat else partial(lat, dims, 1, options)
+        meridian = replace(meridian, circle=circle, parity=self.parity)
         if key == around.lat:
             return meridian
         return replace(made, poles=halos.Poles(meridian, around.south, around.north, around.longitudes))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +12,7 @@ import xarray as xr
 
 from .. import cf, chunks
 from ..errors import CoordinateError, XgradError
+from ..units import derivative_units
 from .frames import Direction, Frame, Layout, Parts, index_axis
 from .sites import Site
 
@@ -24,8 +26,8 @@ class Metric:  # numpydoc ignore=PR02
     ----------
     dx, dy : tuple of (hashable, size), optional
         A dimension, and the size of its cells at the points of the data: a name, a DataArray, or a number of
-        metres. ``Metric(dx=("x", "e1t"), dy=("y", "e2t"))`` for NEMO, ``("xi_rho", 1 / ds.pm)`` for ROMS,
-        ``("west_east", ds.DX / ds.MAPFAC_M)`` for WRF.
+        metres. ``Metric(dx=("x", "e1t"), dy=("y", "e2t"))`` for NEMO, ``("xi_rho", "pm")`` for ROMS (a name
+        with units of m-1 is that of reciprocals), ``("west_east", ds.DX / ds.MAPFAC_M)`` for WRF.
 
     Notes
     -----
@@ -70,11 +72,11 @@ class Metric:  # numpydoc ignore=PR02
 
         def parts(layout: Layout) -> Parts:
             made = {}
-            for which, (variable, metres) in sizes.items():
+            for which, (variable, per_metre) in sizes.items():
                 data = variable._data
                 if variable.dims:
                     data = chunks.like(data, layout.chunks_of(variable.dims))
-                made[which] = xr.Variable(variable.dims, chunks.reciprocal(data, metres))
+                made[which] = xr.Variable(variable.dims, chunks.pointwise(per_metre, data))
             return Parts(made)
 
         return Frame(axes, tuple(directions), parts, (f"by given cell sizes: {', '.join(notes)}",))
@@ -95,24 +97,40 @@ def _axis(site: Site, dim: Hashable) -> Any:
     return index_axis(dim, size, ring=ring)
 
 
-def _sizes(site: Site, given: Any, what: str) -> tuple[xr.Variable, float]:
-    """Return cell sizes with the metres of their unit."""
+def _sizes(site: Site, given: Any, what: str) -> tuple[xr.Variable, Callable[[Any], Any]]:
+    """Return cell sizes, or their reciprocals, with the function that makes points per metre of them."""
     if isinstance(given, int | float | np.number) and not isinstance(given, bool):
         if not (np.isfinite(given) and given > 0):
             raise CoordinateError(f"Metric({what}={given!r}): cell sizes must be positive lengths")
-        return xr.Variable((), np.float64(given)), 1.0
+        return xr.Variable((), np.float64(given)), partial(_per_metre, metres=1.0)
     if isinstance(given, np.ndarray):
         raise XgradError(f"Metric({what}=...): a bare array has no dimensions; give a DataArray or a name")
     name, variable = site.variable(given, what)
-    site.refuse_foreign(variable, f"{what}={name!r}")
+    what = what if name is None else f"{what}={name!r}"
+    site.refuse_foreign(variable, what)
     if variable.dtype.kind not in "fiu":
-        raise CoordinateError(f"{what}={name!r} has dtype {variable.dtype}: numbers are needed")
-    cf.check_decoded(variable.attrs, f"{what}={name!r}")
+        raise CoordinateError(f"{what} has dtype {variable.dtype}: numbers are needed")
+    cf.check_decoded(variable.attrs, what)
     units = variable.attrs.get("units")
     metres = 1.0 if units in (None, "") else cf.metres(units)
-    if metres is None:
-        raise CoordinateError(f"{what}={name!r} needs units of length, m or km; found {units!r}")
-    return variable, metres
+    if metres is not None:
+        return variable, partial(_per_metre, metres=metres)
+    inverse = cf.metres(derivative_units("1", [(units, 1)]))
+    if inverse is None:
+        raise CoordinateError(f"{what} needs units of length, m or km; found {units!r}")
+    if isinstance(given, xr.DataArray | xr.Variable):
+        raise CoordinateError(
+            f"{what} has units {units!r}, of a reciprocal, which arithmetic of xarray keeps: give pm by its "
+            "name, or 1 / pm with .assign_attrs(units='m')"
+        )
+    return variable, partial(_per_metre, metres=inverse, inverse=True)
+
+
+def _per_metre(block: Any, *, metres: float, inverse: bool = False) -> Any:
+    """Return points per metre, of cell sizes or of their reciprocals; NaN where they are no lengths."""
+    size = np.array(block, dtype=np.float64)
+    known = np.where((size > 0.0) & np.isfinite(size), size, np.nan)
+    return known / metres if inverse else 1.0 / (known * metres)
 
 
 def _called(given: Any) -> str:

@@ -15,7 +15,7 @@ from .. import cf
 from ..axes import Axis
 from ..errors import CoordinateError, XgradError
 from ..schemes import Boundary, Mirror, Open
-from . import figures
+from . import figures, parity
 from .figures import Figure, Floats
 from .frames import Crossing, Direction, Frame, Layout, Parts
 from .sites import Site
@@ -36,24 +36,30 @@ class Sphere:  # numpydoc ignore=PR02
         (2a + b)/3), else 6 371 229 m.
     lon, lat : hashable or DataArray, optional
         The coordinates, where their attributes do not tell.
+    parity : {"auto", 1, -1}, optional
+        What a field is multiplied with beyond a pole, where it is seen from the other side: 1 for scalars, -1
+        for the eastward and northward components of vectors. "auto" asks its standard name
+        (``eastward_wind``, ``surface_downward_y_stress``), and takes for a scalar what has none.
 
     Notes
     -----
     ``df/dx = f_lam / (R cos phi)`` and ``df/dy = f_phi / R``. Where the longitudes are a closed circle,
     stencils in latitude go on beyond the pole along the opposite meridian, and rows on a pole are finite: the
     eastward derivative at longitude lam is the northward one at lam - 90 degrees (lam + 90 on the south
-    pole).
+    pole). Of components of vectors it has no limit, and is NaN there.
     """
 
     radius: float | None = None
     lon: Any = None
     lat: Any = None
+    parity: Any = "auto"
     default_order: ClassVar[int] = 2
     word: ClassVar[str] = "sphere"
 
     def __post_init__(self) -> None:
         if self.radius is not None:
             figures.sphere(self.radius)
+        parity.checked(self.parity)
 
     def _figure(self, site: Site, *coordinates: Hashable) -> Figure:
         """Return the sphere, given where it stands."""
@@ -81,6 +87,8 @@ class Ellipsoid:  # numpydoc ignore=PR02
         Flattening (a - b)/a, with `a` in metres.
     lon, lat : hashable or DataArray, optional
         The coordinates, where their attributes do not tell.
+    parity : {"auto", 1, -1}, optional
+        As for `Sphere`.
 
     Notes
     -----
@@ -93,12 +101,14 @@ class Ellipsoid:  # numpydoc ignore=PR02
     f: float | None = None
     lon: Any = None
     lat: Any = None
+    parity: Any = "auto"
     default_order: ClassVar[int] = 2
     word: ClassVar[str] = "ellipsoid"
 
     def __post_init__(self) -> None:
         if self.a is not None or self.f is not None:
             figures.ellipsoid(self.a, self.f)
+        parity.checked(self.parity)
 
     def _figure(self, site: Site, *coordinates: Hashable) -> Figure:
         """Return the ellipsoid, given where it stands."""
@@ -168,7 +178,8 @@ def _bound(site: Site, shape: Sphere | Ellipsoid) -> Frame:
             raise CoordinateError(f"{lon!r} and {lat!r} lie on one dimension, {dims[0]!r}: there is no grid")
         directions.append(Direction("y", lat, (lat,), "northward", earthly=True))
         if lon is not None and ring is not None:
-            crossing = Crossing(lon, lat, *poles, _uneven(site, lon, ring))
+            given = parity.checked(shape.parity)
+            crossing = Crossing(lon, lat, *poles, _uneven(site, lon, ring), given)
     if not directions:
         raise CoordinateError(f"the longitude and the latitude of {site.array.name!r} are single numbers")
     scales = _scales(figure, degrees * lat_angle, lon_angle, lat_angle, poles, crossing is not None)
