@@ -167,6 +167,19 @@ def test_filters_are_those_of_hdf5(tmp_path, monkeypatch, dtype, compiled, codec
             assert file["v"][...].tobytes() == values.tobytes()
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 719, 720, 721, 140_001])
+@pytest.mark.parametrize("byte", [0, 1, 255])
+def test_checksums_are_those_of_hdf5(tmp_path, count, byte):
+    values = np.full(
+        count, byte, "u1"
+    )  # of 255, sums are multiples of 65535, which counts as nothing but not 0
+    path = make(tmp_path / "a.nc", values, (count,), fletcher32=True)
+    with h5py.File(path) as file:
+        pipeline, (_, stored) = Pipeline.of(file["v"]), file["v"].id.read_direct_chunk((0,))
+    assert pipeline.encode(values).tobytes() == stored
+    np.testing.assert_array_equal(pipeline.decode(stored), values)
+
+
 def test_filters_that_were_left_out(tmp_path):
     path = make(tmp_path / "a.nc", chunks=FIELD.shape, compression="gzip", shuffle=True, fletcher32=True)
     for kept in itertools.product((0, 1), repeat=3):
