@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Hashable, Iterable
+from typing import Any
 
 
 class XgradError(ValueError):
@@ -39,6 +40,10 @@ class MissingExtraError(ImportError):
 
     def __init__(self, need: str, extra: str) -> None:
         super().__init__(f"{need} needs an optional dependency: pip install 'xgrad[{extra}]'")
+        self._asked = (need, extra)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # errors come from other processes, too
+        return type(self), self._asked
 
 
 def suggestion(name: Hashable, known: Iterable[Hashable]) -> str:

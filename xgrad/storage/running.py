@@ -15,6 +15,8 @@ from xgrad.errors import InputError, StorageError, XgradError
 from xgrad.storage import graphs
 from xgrad.storage.graphs import Block, Place, Region
 
+# A task with its part of the graph, generously: 400 to 700 bytes were found.
+_TASK_BYTES = 1000
 # A cluster is asked this often how far it is,
 _PERIOD = 0.1
 # and has this long to end the tasks at hand when the others are cancelled.
@@ -183,7 +185,7 @@ def _on_cluster(client: Any, job: graphs.Job, ended: Ended) -> None:
     from distributed.comm.core import CommClosedError
 
     keys = list(job.blocks)
-    with graphs.uncollected():
+    with graphs.uncollected(), _expected(job.graph):
         pending = dict(zip(keys, client.get(job.graph, keys, sync=False), strict=True))
     try:
         while pending:
@@ -206,6 +208,15 @@ def _on_cluster(client: Any, job: graphs.Job, ended: Ended) -> None:
     finally:
         if pending:
             _stop(client, pending)
+
+
+def _expected(graph: graphs.Graph) -> Any:
+    """Have a cluster warn of a graph that is large by what its tasks hold, not by how many there are."""
+    import dask
+
+    name = "distributed.admin.large-graph-warning-threshold"
+    usual = dask.utils.parse_bytes(dask.config.get(name, "10MB"))
+    return dask.config.set({name: max(usual, _TASK_BYTES * len(graph))})
 
 
 def _stop(client: Any, pending: Mapping[Any, Any]) -> None:

@@ -30,7 +30,8 @@ class _Blocks:
     def __setitem__(self, region: tuple[slice, ...], block: Any) -> None:
         path = self._path(region)
         half = path.with_suffix(f".{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}")
-        np.asarray(block, self._dtype).tofile(half)
+        with open(half, "wb") as file:  # np.ndarray.tofile says nothing when the disk is full
+            file.write(np.ascontiguousarray(block, self._dtype).data)
         os.replace(half, path)  # whole, whenever this worker is killed and another one does it again
 
     def take(self, region: tuple[slice, ...]) -> Any:
