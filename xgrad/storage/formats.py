@@ -114,6 +114,8 @@ def _zarr(ds: xr.Dataset, path: Path, version: int) -> Iterator[Mapping[str, Tar
         ds.dump_to_store(made, writer=_Ready())
         made.close()
     yield {name: _InStore(path, name) for name in lazy(ds)}
+    for half in path.rglob("*.partial"):  # zarr's, of writers that were killed
+        half.unlink()
 
 
 class _InStore:
