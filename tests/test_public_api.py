@@ -178,3 +178,13 @@ def test_defaults_of_files_are_those_of_the_documentation() -> None:
     for name, defaults in expected.items():
         parameters = inspect.signature(getattr(xgrad, name)).parameters.values()
         assert {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY} == defaults
+
+
+def test_each_block_of_a_file_is_a_task(tmp_path: Path) -> None:
+    """Blocks of one derivative all begin with the same file; that makes them no single task."""
+    xr.Dataset({"f": (("t", "x"), np.ones((5, 6)))}, {"x": X}).to_netcdf(tmp_path / "in.nc")
+    told: list[int] = []
+    with xgrad.open(tmp_path / "in.nc", chunks={"t": 1}) as ds:
+        result = ds.grad.compute("x")
+        xgrad.write(result, tmp_path / "out.nc", progress=lambda progress: told.append(progress.written))
+    assert told == [0, 1, 2, 3, 4, 5]

@@ -76,7 +76,9 @@ def job(
         found[write.key if maker is None else maker].append((block, [write, *chain]))
     made = Job(graph, {})
     for maker, some in found.items():
-        if len(some) == readers[maker] > 1:
+        # All blocks of one result may begin with the same thing too: with the file.
+        several = len({block.name for block, _ in some}) == len(some) > 1
+        if several and len(some) == readers[maker]:
             readers[maker] = 1
             shared, _ = _chain(graph, readers, maker)
             _add(made, [block for block, _ in some], [steps for _, steps in some], shared)
