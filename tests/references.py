@@ -173,11 +173,14 @@ def lonlat(
     *,
     ring: bool,
     poles: tuple[bool, bool] | None = None,
+    sign: int = 1,
 ) -> tuple[Array, Array]:
     """Eastward and northward derivative per metre of a field (..., nlat, nlon) on a regular grid in degrees.
 
     With `ring`, longitudes are a full uniform circle, and stencils in latitude continue across the poles, or
-    only across those of (south, north) that `poles` names. Eastward derivatives at a pole need the ring.
+    only across those of (south, north) that `poles` names. Eastward derivatives at a pole need the ring. A
+    component of a vector has `sign` -1: beyond a pole it is seen from the other side, and at one there is no
+    eastward derivative of it.
     """
     field, lon, lat = (np.asarray(values, dtype=np.float64) for values in (field, lon, lat))
     nlon, nlat = lon.size, lat.size
@@ -193,7 +196,7 @@ def lonlat(
     south, north = (np.isclose(lat, pole, rtol=0, atol=1e-9) for pole in (-90, 90))
 
     # Meridians, continued on the other side of the globe; a row at a pole is its own mirror image.
-    beyond = np.roll(field, nlon // 2, axis=-1)[..., ::-1, :]
+    beyond = sign * np.roll(field, nlon // 2, axis=-1)[..., ::-1, :]
     lat_before, before = (-180 - lat[::-1])[~south[::-1]], beyond[..., ~south[::-1], :]
     lat_after, after = (180 - lat[::-1])[~north[::-1]], beyond[..., ~north[::-1], :]
     if not over_south:
@@ -208,7 +211,7 @@ def lonlat(
     f_lam = np.degrees(derivative(field, lon, order, period=360.0 if ring else None))
     radius = np.where(south | north, np.nan, N * np.cos(np.radians(lat)))
     f_east = f_lam / radius[:, None]
-    if ring and (south | north).any():
+    if ring and sign > 0 and (south | north).any():
         if nlon % 4:
             raise ValueError("with a row at a pole, the number of longitudes has to be a multiple of 4")
         quarter = nlon // 4 if lon[-1] > lon[0] else -(nlon // 4)  # 90 degrees to the east

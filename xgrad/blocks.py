@@ -61,14 +61,14 @@ class Replaced:
         Which derivative.
     axis, row : int
         The axis and the stored row.
-    values : array
-        Shaped like the block, but for one row.
+    values : array or None
+        Shaped like the block, but for one row; None where they are missing.
     """
 
     index: int
     axis: int
     row: int
-    values: Array
+    values: Array | None
 
 
 Halo = tuple[Sequence[Array], Sequence[Array]]
@@ -268,12 +268,13 @@ class _Combined:
         """Put what stands for single rows into the derivatives of a slab."""
         axis, first, stop = slab
         for new in self.replaced:
-            if new.axis != axis:
-                row, values = new.row, new.values[_between(axis, first, stop)]
-            elif first <= new.row < stop:
-                row, values = new.row - first, new.values
-            else:
-                continue
+            row, values = new.row, np.nan if new.values is None else new.values
+            if new.axis == axis:
+                if not first <= row < stop:
+                    continue
+                row -= first
+            elif new.values is not None:
+                values = new.values[_between(axis, first, stop)]
             derivatives[new.index][_between(new.axis, row, row + 1)] = values
 
     def write(self, derivatives: Sequence[NDArray[Any]], slab: Slab) -> None:
@@ -372,9 +373,10 @@ def _summed(
     found = list(derivatives)
     for new in replaced:
         old, axis = found[new.index], new.axis
+        row = old[_between(axis, new.row, new.row + 1)]
         parts = [
             old[_between(axis, 0, new.row)],
-            new.values,
+            xp.full_like(row, xp.nan) if new.values is None else new.values,
             old[_between(axis, new.row + 1, old.shape[axis])],
         ]
         found[new.index] = xp.concat(parts, axis=axis)
@@ -425,6 +427,15 @@ def piecewise(
             for done in [pool.submit(serve, first) for first in pieces]:
                 done.result()
     return made
+
+
+def negative(array: Array, dtype: Any) -> Array:
+    """Return an array with its sign changed, in the dtype of results where its own may not hold that."""
+    if isinstance(array, np.ndarray):
+        return -array if array.dtype.kind in "fcm" else -array.astype(dtype)
+    xp = array.__array_namespace__()
+    floats = xp.isdtype(array.dtype, ("real floating", "complex floating"))
+    return -array if floats else -xp.astype(array, dtype)
 
 
 def missing_where(data: Array, result: Array) -> Array:
@@ -636,9 +647,9 @@ def _pairs(array: NDArray[Any], writeable: bool = False) -> NDArray[Any]:
 def _run_portable(block: Array, section: Section, halo: Halo, dtype: Any, gaps: bool) -> Array:
     """Return one derivative of a block of any Array API namespace."""
     xp, rows = block.__array_namespace__(), section.rows
-    window = _window(section, block, halo, -rows.before, rows.size + rows.after)
-    if window.dtype != dtype:
-        window = xp.astype(window, dtype)
+    low, high = ([xp.astype(piece, dtype, copy=False) for piece in side] for side in halo)
+    block = xp.astype(block, dtype, copy=False)  # before it is joined: a halo may have another dtype
+    window = _window(section, block, (low, high), -rows.before, rows.size + rows.after)
     result = kernels.portable.differentiate(window, section.axis, rows, gaps)
     return _ascending(result, section)
 

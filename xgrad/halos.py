@@ -72,6 +72,8 @@ class Partial:
     circle : Circle or None
         Of latitudes whose circles are closed: the longitudes. A stencil that crosses a pole goes on along the
         meridian half a circle away.
+    parity : int
+        What the field is multiplied with beyond a pole: 1, or -1 for components of vectors.
     poles : Poles or None
         Of longitudes: the rows of the array that lie on a pole.
     """
@@ -81,6 +83,7 @@ class Partial:
     descending: bool = False
     overlap: int = 0
     circle: Circle | None = None
+    parity: int = 1
     poles: Poles | None = None
 
     @property
@@ -93,10 +96,12 @@ class Partial:
 class Poles:
     """Rows on a pole, where the eastward derivative is the northward one along another meridian.
 
+    That is so of scalars. Of components of vectors it has no limit there, and is missing.
+
     Attributes
     ----------
     meridian : Partial
-        The derivative along the latitudes; it has a `circle`.
+        The derivative along the latitudes; it has a `circle`, and the parity of the field.
     south, north : bool
         Whether the first and the last latitude (ascending) is a pole.
     longitudes : ndarray or None
@@ -119,11 +124,15 @@ class Piece(NamedTuple):
 
 
 class Across(NamedTuple):
-    """Rows near a pole, `turn` columns further east; `rows` count the stored rows of the pole's cap."""
+    """Rows near a pole, `turn` columns further east; `rows` count the stored rows of the pole's cap.
+
+    They are multiplied with `sign`.
+    """
 
     side: int
     rows: tuple[int, ...]
     turn: int
+    sign: int
 
 
 class Link(NamedTuple):
@@ -154,6 +163,13 @@ class PoleLink(NamedTuple):
     link: Link
     turn: int
     longitudes: NDArray[np.float64] | None
+
+
+class NoEast(NamedTuple):
+    """A stored row of a chunk that lies on a pole, along an axis: it has no derivatives towards the east."""
+
+    row: int
+    axis: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,16 +210,20 @@ def cap_pieces(partial: Partial, side: int, chunks: tuple[int, ...], gaps: bool)
     return pieces[::-1] if partial.descending else pieces
 
 
-def pole_links(poles: Poles, chunks: tuple[int, ...], gaps: bool) -> list[dict[int, PoleLink]]:
+def pole_links(poles: Poles, chunks: tuple[int, ...], gaps: bool) -> list[dict[int, PoleLink | NoEast]]:
     """Find, for each chunk along the latitudes, its rows on poles."""
     meridian = poles.meridian
     scheme, circle = meridian.scheme, meridian.circle
     assert circle is not None
-    found: list[dict[int, PoleLink]] = [{} for _ in chunks]
+    found: list[dict[int, PoleLink | NoEast]] = [{} for _ in chunks]
     for side, there in enumerate((poles.south, poles.north)):
         if not there:
             continue
         row = scheme.size - 1 if side else 0
+        (piece,) = _pieces(meridian, row, row + 1, _ends(meridian, chunks))
+        if meridian.parity < 0:
+            found[piece.chunk][side] = NoEast(piece.first, meridian.axis)
+            continue
         low, high = scheme.reads(row, row + 1, gaps)
         before, after = (
             (_across(meridian, a, b, side, gaps),) if a < b else () for a, b in ((low, row), (row + 1, high))
@@ -211,7 +231,6 @@ def pole_links(poles: Poles, chunks: tuple[int, ...], gaps: bool) -> list[dict[i
         link = Link(
             meridian.axis, meridian.descending, 1, scheme.part(row, row + 1, low, high), before, after
         )
-        (piece,) = _pieces(meridian, row, row + 1, _ends(meridian, chunks))
         turn = (circle.size // 4) * (-1 if side else 1)
         here = _across(meridian, row, row + 1, side, gaps)
         found[piece.chunk][side] = PoleLink(piece.first, here, link, turn, poles.longitudes)
@@ -270,8 +289,9 @@ def _across(partial: Partial, low: int, high: int, side: int, gaps: bool) -> Acr
     rows = [line.home(row) - start for row in range(low, high)]
     if partial.descending:
         rows = [stop - start - 1 - row for row in rows[::-1]]
-    beyond = low < 0 or high > line.size
-    return Across(side, tuple(rows), partial.circle.size // 2 if beyond else 0)
+    if low < 0 or high > line.size:
+        return Across(side, tuple(rows), partial.circle.size // 2, partial.parity)
+    return Across(side, tuple(rows), 0, 1)
 
 
 def _pieces(partial: Partial, low: int, high: int, ends: NDArray[np.int64]) -> Iterator[Piece]:

@@ -327,7 +327,7 @@ def _directed(
     """Return the data of each output of a geometry, and of those along other dimensions."""
     chunked = chunks.is_chunked(data)
     sizes = dict(zip(field.dims, data.chunks, strict=True)) if chunked else None
-    key = (id(frame), None if sizes is None else tuple(sizes.items()))
+    key = (id(frame.parts), None if sizes is None else tuple(sizes.items()))
     if key not in known:
         known[key] = frame.parts(Layout(sizes, options))
     factors, nowhere = known[key]

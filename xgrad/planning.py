@@ -175,7 +175,7 @@ class _Call:
         return None if self.shape is None else self.bound(self.shape, name, variable)
 
     def bound(self, shape: Geometry, name: Hashable | None, variable: xr.Variable) -> Frame | None:
-        """Bind a geometry to a variable; variables on the same grid share it."""
+        """Bind a geometry to a variable; variables on the same grid and of the same parity share it."""
         named = (variable.attrs.get(k, variable.encoding.get(k)) for k in ("grid_mapping", "coordinates"))
         key = (variable.dims, *map(str, named))
         if key not in self._frames:
@@ -186,7 +186,13 @@ class _Call:
             if frame is not None:
                 self._check_frame(frame)
             self._frames[key] = frame
-        return self._frames[key]
+        frame = self._frames[key]
+        if frame is None:
+            return None
+        sign = frame.parity_of(name, variable)
+        if (*key, sign) not in self._frames:
+            self._frames[*key, sign] = frame.of_parity(sign)
+        return self._frames[*key, sign]
 
     def _check_frame(self, frame: Frame) -> None:
         """Refuse what a geometry cannot be asked for."""

@@ -117,7 +117,7 @@ def _argument(name: str, key: str, word: str) -> Any:
     if name == "metric":
         dim, _, size = word.rpartition("/")
         return dim, _number(size)
-    return _number(word) if key in ("radius", "a", "f") else word
+    return _number(word) if key in ("radius", "a", "f", "figure", "parity") else word
 
 
 def _number(word: str) -> Any:
