@@ -90,7 +90,7 @@ def exit_code(command: click.Command, args: Sequence[str] | None) -> int:
     """Run a command; whatever ends it becomes an exit code and at most one line."""
     call = Call(tuple(sys.argv[1:] if args is None else args))
     try:
-        with _signals_raised():
+        with _unraisable_unsaid(call), _signals_raised():
             return _outcome(command, call)
     except Stopped as error:
         return call.fail(128 + error.number, _stopped(error.number), word="")
@@ -181,6 +181,22 @@ def _signals_raised() -> Iterator[None]:
             signal.signal(each, handler)
         if caught:  # whatever became of the first one on its way, as in the clean-up of some library
             raise Stopped(caught[0]) from None
+
+
+@contextmanager
+def _unraisable_unsaid(call: Call) -> Iterator[None]:
+    """What cannot be raised is not said either, unless to debug.
+
+    That is what libraries meet when they give up a file on a full disk, and a signal that comes in the midst
+    of a clean-up: then `watch` sees to it.
+    """
+    former = sys.unraisablehook
+    if not call.debug:
+        sys.unraisablehook = lambda _: None
+    try:
+        yield
+    finally:
+        sys.unraisablehook = former
 
 
 def watch() -> None:
