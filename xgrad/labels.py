@@ -133,7 +133,6 @@ def derivative_attrs(
     units: str | None,
     comment: str,
     word: str = "",
-    standard: bool = True,
 ) -> dict[Any, Any]:
     """
     The attributes of a derivative.
@@ -153,8 +152,6 @@ def derivative_attrs(
     word : str
         Of a derivative in a direction: "eastward", "northward", or words such as "along x". It replaces those
         for the coordinates in the long name.
-    standard : bool
-        Whether a standard name is to be formed.
 
     Returns
     -------
@@ -169,7 +166,7 @@ def derivative_attrs(
     (forecast_reference_time); a numeric axis does where its standard name is "time". Nothing warns here.
     """
     formed = derivative_units(units, [(factor.units, factor.n) for factor in along])
-    standard_name = _standard_name(attrs, along, word) if standard and formed is not None else None
+    standard_name = _standard_name(attrs, along, word) if formed is not None else None
     result: dict[Any, Any] = {"long_name": _long_name(attrs, along, field, units, word)}
     if standard_name is not None:
         result["standard_name"] = standard_name

@@ -353,7 +353,6 @@ class _Call:
             units=_units_of(variable),
             comment=comment,
             word=direction.word,
-            standard=direction.earthly,
         )
         data = held(variable)
         if not quantities.is_quantity(data):

@@ -70,8 +70,8 @@ class Curvilinear:  # numpydoc ignore=PR02
         rows, columns = lon.dims
         axes = {dim: grid.axis(dim, site) for dim in (columns, rows)}
         directions = (
-            Direction("x", columns, (columns, rows), "eastward", earthly=True),
-            Direction("y", rows, (columns, rows), "northward", earthly=True),
+            Direction("x", columns, (columns, rows), "eastward"),
+            Direction("y", rows, (columns, rows), "northward"),
         )
 
         def parts(layout: Layout) -> Parts:

@@ -34,11 +34,10 @@ class Direction:
     along : tuple of Hashable
         Those along which the field is differentiated for it.
     word : str
-        "eastward", "northward", or other words for the long name; "" where the coordinate says it.
+        "eastward", "northward" or "upward", of which CF has standard names; or words for the long name, as
+        "along x".
     units : str or None
         The unit of a step in this direction.
-    earthly : bool
-        Whether CF has standard names for it.
     """
 
     key: str
@@ -46,7 +45,6 @@ class Direction:
     along: tuple[Hashable, ...]
     word: str
     units: str | None = "m"
-    earthly: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -67,8 +67,8 @@ class Projected:  # numpydoc ignore=PR02
         values = [_scaled(site, name, projection) for name in names]
         dims = (axes[y].dim, axes[x].dim)
         directions = (
-            Direction("x", x, (x, y), "eastward", earthly=True),
-            Direction("y", y, (x, y), "northward", earthly=True),
+            Direction("x", x, (x, y), "eastward"),
+            Direction("y", y, (x, y), "northward"),
         )
 
         def parts(layout: Layout) -> Parts:

@@ -163,7 +163,7 @@ def _bound(site: Site, shape: Sphere | Ellipsoid) -> Frame:
     if lon is not None and not _is_single(site, lon):
         marks = {} if cf.is_longitude(site.coordinate(lon).attrs) else {"standard_name": "longitude"}
         axes[lon] = site.axis(lon, marks)
-        directions.append(Direction("x", lon, (lon,), "eastward", earthly=True))
+        directions.append(Direction("x", lon, (lon,), "eastward"))
     latitudes = site.coordinate(lat)
     lon_angle = 1.0 if lon is None else _angle(lon, site.coordinate(lon).attrs)
     lat_angle = _angle(lat, latitudes.attrs)
@@ -176,7 +176,7 @@ def _bound(site: Site, shape: Sphere | Ellipsoid) -> Frame:
         dims = (axes[lat].dim,)
         if lon in axes and axes[lon].dim == axes[lat].dim:
             raise CoordinateError(f"{lon!r} and {lat!r} lie on one dimension, {dims[0]!r}: there is no grid")
-        directions.append(Direction("y", lat, (lat,), "northward", earthly=True))
+        directions.append(Direction("y", lat, (lat,), "northward"))
         if lon is not None and ring is not None:
             given = parity.checked(shape.parity)
             crossing = Crossing(lon, lat, *poles, _uneven(site, lon, ring), given)

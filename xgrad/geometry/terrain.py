@@ -83,13 +83,9 @@ class TerrainFollowing:  # numpydoc ignore=PR02
                 f"{frame.dims!r}: leave TerrainFollowing out, and use geometry={inner.word!r}"
             )
         key = levels.name
-        directions = [
-            Direction(d.key, d.dim, (*d.along, key), d.word, d.units, d.earthly) for d in frame.directions
-        ]
-        upward = "upward" if heights.attrs.get("positive") == "up" else ""
-        directions.append(
-            Direction("z", key, (key,), upward or f"along {heights.name}", heights.units, bool(upward))
-        )
+        directions = [Direction(d.key, d.dim, (*d.along, key), d.word, d.units) for d in frame.directions]
+        word = "upward" if heights.attrs.get("positive") == "up" else f"along {heights.name}"
+        directions.append(Direction("z", key, (key,), word, heights.units))
 
         def parts(layout: Layout) -> Parts:
             return _parts(frame, levels, heights, layout)
