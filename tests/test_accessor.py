@@ -135,3 +135,34 @@ def test_showing_never_fails_and_computing_fails_with_our_errors_only(array: xr.
         result = array.grad.compute()
         assert result.sizes == array.sizes
         result.compute()
+
+
+@pytest.mark.parametrize("kind", ["DataArray", "Dataset", "DataTree"])
+@pytest.mark.parametrize("way", ["accessor", "function"])
+def test_warnings_name_the_line_of_the_user(kind: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of precision, of units and of too many chunks, however deep they arise: not a line of the package."""
+    monkeypatch.setattr("xgrad.units._warned", set())
+    monkeypatch.setattr("xgrad.chunks._MANY_CHUNKS", 3)
+    lon, lat = np.meshgrid(np.arange(6, dtype="f4") / 20, np.arange(5, dtype="f4") / 20)
+    array = xr.DataArray(
+        lon,
+        {
+            "lon": (("y", "x"), lon, {"units": "degrees_east"}),
+            "lat": (("y", "x"), lat, {"units": "degrees_north"}),
+        },
+        dims=("y", "x"),
+        name="f",
+        attrs={"units": "psu"},
+    ).chunk(2)
+    tree = xr.DataTree.from_dict({"/a": array.to_dataset()})
+    obj: Any = {"DataArray": array, "Dataset": array.to_dataset(), "DataTree": tree}[kind]
+    dims, geometry = ["x", "y"], "curvilinear"
+    ways = {
+        "accessor": lambda: obj.grad.compute(dims, geometry=geometry),
+        "function": lambda: xgrad.compute(obj, dims, geometry=geometry),
+    }
+    with pytest.warns() as caught:
+        ways[way]()
+    kinds = {xgrad.PrecisionWarning, xgrad.UnitsWarning, da.PerformanceWarning}
+    assert {warning.category for warning in caught} == kinds
+    assert {warning.filename for warning in caught} == {__file__}

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import blocks
+from .errors import caller_level
 from .halos import (
     Across,
     Circle,
@@ -303,7 +304,9 @@ def _lazy(
 
     if data.npartitions > _MANY_CHUNKS:
         many = f"the data have {data.npartitions} chunks, for each of which Dask makes and schedules tasks"
-        warnings.warn(f"{many}; rechunk to fewer, of 100 MB or so", da.PerformanceWarning, stacklevel=2)
+        warnings.warn(
+            f"{many}; rechunk to fewer, of 100 MB or so", da.PerformanceWarning, stacklevel=caller_level()
+        )
     factors = [like(factor, data.chunks) for factor in factors]
     token = tokenize(data.name, wanted, task, [factor.name for factor in factors])
     name, slabs = f"xgrad-partials-{token}", f"xgrad-halo-{token}"

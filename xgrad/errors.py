@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
+import sys
 from collections.abc import Hashable, Iterable
 from typing import Any
 
@@ -53,3 +55,12 @@ def suggestion(name: Hashable, known: Iterable[Hashable]) -> str:
     near = difflib.get_close_matches(str(name), words, n=1)
     near += [word for word in words if str(name) and word.lower().startswith(str(name).lower())]
     return f"did you mean {near[0]!r}?" if near else f"there are {known!r}"
+
+
+def caller_level() -> int:
+    """Return the `stacklevel` with which a warning of the calling function names the user's own line."""
+    package = os.path.dirname(__file__) + os.sep
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+        level, frame = level + 1, frame.f_back
+    return level

@@ -13,7 +13,7 @@ import xarray as xr
 
 from . import blocks, candidates, chunks, planning, quantities, units
 from . import geometry as geometries
-from .errors import PrecisionWarning, XgradError, suggestion
+from .errors import PrecisionWarning, XgradError, caller_level, suggestion
 from .geometry import Frame, Geometry, Layout, Parts, aligned
 from .options import Dims, Options, Periodic
 from .plans import Field, Output, Plan
@@ -371,7 +371,7 @@ def _warn(decided: Plan) -> None:
     """Warn of what limits accuracy, and of units with which none can be formed; quantities know theirs."""
     for text in dict.fromkeys(f.frame.warning for f in decided.fields if f.frame is not None):
         if text is not None:
-            warnings.warn(text, PrecisionWarning, stacklevel=3)
+            warnings.warn(text, PrecisionWarning, stacklevel=caller_level())
     found: list[str | None] = []
     for field in decided.fields:
         outputs = [output for output in field.outputs if output.unit is None]

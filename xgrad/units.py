@@ -12,16 +12,14 @@ recursion, and exponents and word lengths are bounded.
 from __future__ import annotations
 
 import math
-import os
 import re
-import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
 
-from xgrad.errors import CoordinateError
+from xgrad.errors import CoordinateError, caller_level
 
 
 class UnitsWarning(UserWarning):
@@ -90,7 +88,7 @@ def warn_unusable(*units: object) -> None:
                 f"{message}; the derivative gets no `units` attribute. Set attrs['units'] to UDUNITS words, "
                 "such as 'K', 'm s-1' or '1e-3'.",
                 UnitsWarning,
-                stacklevel=_caller_level(),
+                stacklevel=caller_level(),
             )
 
 
@@ -383,12 +381,3 @@ def _shown(value: object) -> str:
     """A value as messages quote it: escaped, and cut where it is long."""
     text = repr(value[:40]) if isinstance(value, str) else repr(value)
     return text if len(text) <= 60 and (not isinstance(value, str) or len(value) <= 40) else f"{text[:60]}..."
-
-
-def _caller_level() -> int:
-    """The `stacklevel` at which a warning of `warn_unusable` names the user's line, outside this package."""
-    package = os.path.dirname(__file__) + os.sep
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
-        level, frame = level + 1, frame.f_back
-    return level
