@@ -181,12 +181,14 @@ def _threads(graph: Any, keys: Sequence[Any]) -> None:
 
 def _on_cluster(client: Any, job: graphs.Job, ended: Ended) -> None:
     """Compute on a cluster: the tasks go there, and only the news of their end comes back."""
+    from dask.highlevelgraph import HighLevelGraph
     from distributed import CancelledError, KilledWorker
     from distributed.comm.core import CommClosedError
 
     keys = list(job.blocks)
+    layers = HighLevelGraph.from_collections(keys[0][0], job.graph)  # of a bare graph Dask hashes each task
     with graphs.uncollected(), _expected(job.graph):
-        pending = dict(zip(keys, client.get(job.graph, keys, sync=False), strict=True))
+        pending = dict(zip(keys, client.get(layers, keys, sync=False), strict=True))
     try:
         while pending:
             found = [key for key, future in pending.items() if future.done()]
