@@ -464,7 +464,7 @@ def test_full_disk_is_one_line(ds, tmp_path, monkeypatch, error):
     def fail(self, region, block):
         raise error
 
-    monkeypatch.setattr("xgrad.storage.rawwriting.RawTarget.__setitem__", fail)
+    monkeypatch.setattr("xgrad.storage.raw.writing.RawTarget.__setitem__", fail)
     with pytest.raises(StorageError, match=r"variable 't': .*; it needs \d+ B .*, and \S+ GB are free there"):
         storage.write(ds.chunk(), tmp_path / "a.nc")
     assert names(tmp_path) == []

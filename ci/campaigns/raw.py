@@ -23,9 +23,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xgrad.storage import rawreading
-from xgrad.storage.rawreading import RawEntrypoint, raw_variables
-from xgrad.storage.rawwriting import raw_targets
+from xgrad.storage.raw import reading
+from xgrad.storage.raw.reading import RawEntrypoint, raw_variables
+from xgrad.storage.raw.writing import raw_targets
 
 DTYPES = ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8", ">i2", ">u4", ">f4", ">f8")
 # For HDF5 also the oldest format that it can use, which for chunks is that of netCDF-4, and newer ones.
@@ -159,7 +159,7 @@ def _selection(pick: Pick, shape: Sequence[int]) -> dict[str, Any]:
 @contextmanager
 def small_too() -> Iterator[None]:
     """Small variables and chunks are read raw too."""
-    with mock.patch.multiple(rawreading, _SMALL_VARIABLE=-1, _SMALL_CHUNK=0):
+    with mock.patch.multiple(reading, _SMALL_VARIABLE=-1, _SMALL_CHUNK=0):
         yield
 
 

@@ -11,6 +11,7 @@ from xarray.backends.plugins import get_backend
 from xarray.core import indexing
 
 from xgrad.errors import InputError, XgradError
+from xgrad.storage.intact import is_remote
 
 
 class CarefulEntrypoint(BackendEntrypoint):
@@ -47,13 +48,22 @@ class CarefulEntrypoint(BackendEntrypoint):
         xarray.Dataset
             Decoded and lazy.
         """
-        found = get_backend(reader).open_dataset(filename_or_obj, **options)
+        found = get_backend(reader).open_dataset(_source(filename_or_obj, reader), **options)
         for name, var in found.variables.items():
             data: Any = var._data
             if isinstance(data, indexing.ExplicitlyIndexed) and not var._in_memory:
                 said = f"variable {name!r} of {os.fspath(filename_or_obj)!r}"
                 var.data = _Careful(data, said)
         return found
+
+
+def _source(path: str | os.PathLike[str], reader: Any) -> Any:
+    """Return what an engine is to open."""
+    if reader != "zarr" or is_remote(path):
+        return path
+    from xgrad.storage.blosc import WholeChunks
+
+    return WholeChunks(os.fspath(path), read_only=True)
 
 
 class _Careful(indexing.ExplicitlyIndexedNDArrayMixin):

@@ -53,7 +53,7 @@ def _netcdf(
     finally:
         made.close()
     if is_raw(settings):
-        from xgrad.storage.rawwriting import raw_targets
+        from xgrad.storage.raw import raw_targets
 
         with raw_targets(path, lazily, settings.codec) as targets:
             yield targets
@@ -141,9 +141,9 @@ class _InStore:
 
 def is_raw(settings: Settings) -> bool:
     """Whether threads deflate whole chunks of netCDF and put them into the file past HDF5."""
-    from xgrad.storage import rawreading
+    from xgrad.storage import raw
 
-    possible = settings.format == "netCDF" and rawreading.available()
+    possible = settings.format == "netCDF" and raw.available()
     if settings.codec in ("isal", "zlib") and settings.format == "netCDF" and not possible:
         raise MissingExtraError(f"codec={settings.codec!r}", "fastio")
     return possible and settings.codec != "hdf5"

@@ -161,12 +161,12 @@ def way(path: Source) -> dict[str, Any]:
 
 def _engines(path: Source) -> list[Any]:
     """Return what may read a file, in the order in which it is asked."""
-    from xgrad.storage import rawreading
+    from xgrad.storage import raw
 
     if is_remote(path):
         return ["h5netcdf"]
     names = [name for name, module in ENGINES.items() if find_spec(module) is not None]
-    return [rawreading.RawEntrypoint, *names] if rawreading.available() else names
+    return [raw.RawEntrypoint, *names] if raw.available() else names
 
 
 def _readable(path: Source, engines: Iterable[Any]) -> dict[str, Any]:

@@ -15,9 +15,10 @@ import xarray as xr
 from xgrad import display
 from xgrad.labels import plain
 from xgrad.plans import Plan
-from xgrad.storage import budget, filters, formats, intact, rawreading, reading, running
+from xgrad.storage import budget, formats, intact, reading, running
 from xgrad.storage.budget import Memory
 from xgrad.storage.encoding import Settings, prepared
+from xgrad.storage.raw import default_codec, raw_variables
 
 _SHOWN = 5  # files of a series
 RAW = "raw chunks"
@@ -179,7 +180,7 @@ def _input(path: str, names: Sequence[str]) -> Input:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they were said when it was opened
         engine = reading.way(path)["engine"]
-        reasons = None if isinstance(engine, str) else rawreading.raw_variables(path)
+        reasons = None if isinstance(engine, str) else raw_variables(path)
     if reasons is None:
         ways = dict.fromkeys(names, f"by {engine}")
     else:
@@ -229,7 +230,7 @@ def _codec(settings: Settings) -> str | None:
     if settings.format == "Zarr":
         return "its default" if level is None else "zstd" if level else None
     raw = formats.is_raw(settings)
-    return None if not level else settings.codec or filters.default_codec() if raw else "hdf5"
+    return None if not level else settings.codec or default_codec() if raw else "hdf5"
 
 
 def _stored(settings: Settings, codec: str | None) -> str:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from xarray.backends.locks import HDF5_LOCK
 
-from xgrad.storage.filters import Pipeline, Unsupported
-from xgrad.storage.rawreading import in_group
+from xgrad.storage.raw.filters import Pipeline, Unsupported
+from xgrad.storage.raw.reading import in_group
 
 
 @contextmanager

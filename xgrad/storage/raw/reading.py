@@ -20,9 +20,9 @@ from xarray.backends.locks import HDF5_LOCK
 from xarray.core import indexing
 
 from xgrad.errors import InputError
-from xgrad.storage.filters import Pipeline, Unsupported
-from xgrad.storage.rawparts import Part, parts, selection
-from xgrad.storage.rawtables import Packing
+from xgrad.storage.raw.filters import Pipeline, Unsupported
+from xgrad.storage.raw.parts import Part, parts, selection
+from xgrad.storage.raw.tables import Packing
 
 # A chunk costs Python some 20 µs; below these sizes HDF5 is as fast.
 _SMALL_VARIABLE = 1 << 16

@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xgrad.storage.filters import compiled
+from xgrad.storage.raw.filters import compiled
 
 # The attributes by which xarray decides about numbers.
 _KNOWN = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned", "units")

@@ -27,7 +27,7 @@ CODECS = ("isal", "zlib")
 # What HDF5 calls them.
 _FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32"}
 _LAYOUTS = {0: "compact", 1: "contiguous", 3: "virtual"}
-_ISAL_LEVEL = 1  # of 0 to 3; 2 and 3 are slower, and made float32 fields no smaller (0 to 1 % larger)
+_ISAL_LEVEL = 2  # of 0 to 3: within 5 % of zlib 4; 1 is a tenth faster and 3 % larger, 3 is much slower
 _SECTION = 4096  # elements that stay in the first cache
 
 Bytes = NDArray[np.uint8]
