@@ -69,8 +69,15 @@ def test_names_never_decide() -> None:
 
 def test_lengths_without_marks_are_cartesian() -> None:
     x = xr.DataArray(np.arange(5) * 100.0, dims="x", attrs={"units": "m"})
-    f = xr.DataArray(np.arange(5) ** 2.0, {"x": x}, "x", name="f")
-    xr.testing.assert_identical(f.grad.compute("x", geometry="auto"), f.grad.compute("x"))
+    for f in (xr.DataArray(np.arange(5) ** 2.0, {"x": x}, "x", name="f"), regular({}, {}).rename(a="lon")):
+        found, right = f.grad.compute(geometry="auto"), f.grad.compute()
+        xr.testing.assert_equal(found, right)
+        said = "geometry='auto': nothing marks longitudes, latitudes or a projection"
+        assert said in repr(f.grad.plan(geometry="auto"))
+        assert said not in repr(f.grad.plan())
+        for name in found:
+            assert found[name].attrs.pop("comment").startswith(f"{right[name].attrs.pop('comment')}; {said}")
+        xr.testing.assert_identical(found, right)
 
 
 EACH = ("projected: ", "sphere: ", "curvilinear: ")
@@ -109,18 +116,37 @@ def test_a_projection_that_nothing_says_is_refused() -> None:
     refused(f, "no grid mapping with a projection", geometry="projected")
 
 
-@pytest.mark.parametrize("geometry", ["auto", "sphere", "ellipsoid", "projected"])
-def test_a_lost_grid_mapping_is_refused(geometry: str) -> None:
-    f = regular(grid_mapping="crs")
-    refused(f, "'crs'", "call .grad on the Dataset", 'decode_coords="all"', geometry=geometry)
-    assert "df_dx" in f.grad.compute(geometry=xgrad.Sphere(6371229.0))
-    whole = xr.Dataset(
-        {"f": f, "crs": ((), 0, {"grid_mapping_name": "latitude_longitude", "earth_radius": 6e6})}
-    )
+@pytest.mark.parametrize(
+    ("geometry", "instead"),
+    [
+        ("auto", "xgrad.Sphere(6371229.0) on longitudes and latitudes, xgrad.Projected(crs) on x and y"),
+        ("sphere", "xgrad.Sphere(6371229.0)"),
+        ("ellipsoid", 'xgrad.Ellipsoid("WGS84")'),
+        ("projected", 'xgrad.Projected("EPSG:3857")'),
+        ("curvilinear", "xgrad.Curvilinear(figure=6371229.0)"),
+    ],
+)
+@pytest.mark.parametrize("levels", [False, True])
+def test_a_lost_grid_mapping_is_refused(geometry: str, instead: str, levels: bool) -> None:
+    """With advice that serves the geometry which was asked for, alone or below levels."""
+    f = {"projected": projected(), "curvilinear": curved()}.get(geometry, regular())
+    f = f.assign_attrs(grid_mapping="lost").drop_vars("crs", errors="ignore")
+
+    def asked(horizontal: Any) -> dict[str, Any]:
+        return {"geometry": xgrad.TerrainFollowing("z", horizontal) if levels else horizontal}
+
+    if levels:
+        f = f.expand_dims(k=6)
+        f = f.assign_coords(z=(f.dims, np.arange(f.size, dtype=float).reshape(f.shape) ** 0.9))
+    advice = ("'lost'", "call .grad on the Dataset", 'decode_coords="all"', instead)
+    refused(f, *advice, dims=None, **asked(geometry))
+    if geometry != "auto":
+        assert "df_dx" in f.grad.compute(**asked(eval(instead)))
+    mapping = {"grid_mapping_name": "latitude_longitude", "earth_radius": 6e6}
+    whole = xr.Dataset({"f": f, "lost": ((), 0, mapping)})
     if geometry != "projected":
-        assert (
-            "6000000 m (grid mapping 'crs')" in whole.grad.compute(geometry=geometry).df_dx.attrs["comment"]
-        )
+        found = whole.grad.compute(**asked(geometry)).df_dx.attrs["comment"]
+        assert "6000000 m (grid mapping 'lost')" in found
 
 
 def test_a_single_latitude_or_longitude_is_no_axis() -> None:
@@ -169,8 +195,8 @@ def test_auto_leaves_alone_what_is_not_of_the_earth() -> None:
     time = np.array(["2000-01-01", "2000-01-02", "2000-01-03"], "M8[s]")
     f = regular(grid_mapping="lost").expand_dims(time=time, depth=xr.DataArray([0.0, 10, 30], dims="depth"))
     f.depth.attrs = {"units": "m", "positive": "down"}
-    for dim in ("time", "depth"):
-        xr.testing.assert_identical(f.grad.compute(dim, geometry="auto"), f.grad.compute(dim))
+    xr.testing.assert_identical(f.grad.compute("time", geometry="auto"), f.grad.compute("time"))
+    xr.testing.assert_equal(f.grad.compute("depth", geometry="auto"), f.grad.compute("depth"))
     track = xr.DataArray(np.arange(3.0), {"time": time}, ("time",), name="f")
     track = track.assign_coords(lon=("time", [0.0, 1, 2], EAST), lat=("time", [0.0, 1, 2], NORTH))
     assert list(track.grad.compute(geometry="auto")) == ["df_dtime"]
@@ -360,6 +386,43 @@ def test_the_figure_of_the_earth(attrs: dict[str, Any], said: str) -> None:
 def test_geometries_that_cannot_be_are_refused_when_made(make: Any) -> None:
     with pytest.raises(xgrad.XgradError):
         make()
+
+
+FIGURES = {
+    "sphere": xgrad.Sphere(),
+    "ellipsoid": xgrad.Ellipsoid(),
+    "GRS80": xgrad.Ellipsoid("GRS80"),
+    "6371000": xgrad.Sphere(6371000.0),
+}
+
+
+@pytest.mark.parametrize("word", FIGURES)
+def test_figures_in_words(word: str, tmp_path: Path) -> None:
+    """In Python and on the command line; a number is a radius."""
+    given = int(word) if word.isdigit() else word
+    mapping = {"grid_mapping_name": "latitude_longitude", "earth_radius": 6e6}
+    ds = xr.Dataset({"f": curved().assign_attrs(grid_mapping="crs"), "crs": ((), 0, mapping)})
+    right = ds.grad.compute(geometry=xgrad.Curvilinear(figure=FIGURES[word]))
+    xr.testing.assert_identical(ds.grad.compute(geometry=xgrad.Curvilinear(figure=given)), right)
+    polar = {"grid_mapping_name": "polar_stereographic", "straight_vertical_longitude_from_pole": -45.0}
+    polar |= {"latitude_of_projection_origin": 90.0, "standard_parallel": 70.0}
+    flat = xr.Dataset({"f": projected(grid_mapping="crs"), "crs": ((), 0, polar)})
+    xr.testing.assert_identical(
+        flat.grad.compute(geometry=xgrad.Projected(figure=given)),
+        flat.grad.compute(geometry=xgrad.Projected(figure=FIGURES[word])),
+    )
+    source, target = tmp_path / "in.nc", tmp_path / "out.nc"
+    ds.to_netcdf(source)
+    option = ["--geometry", f"curvilinear:figure={word}"]
+    assert cli.run(["compute", str(source), "-o", str(target), *option]) == 0
+    with xr.open_dataset(target) as found:
+        np.testing.assert_array_equal(found.df_dx, right.df_dx)
+
+
+@pytest.mark.parametrize("figure", ["no such", True, [6.4e6], -1.0, np.nan, xgrad.Curvilinear])
+def test_what_is_no_figure_is_refused(figure: Any) -> None:
+    with pytest.raises(xgrad.XgradError):
+        curved().grad.compute(geometry=xgrad.Curvilinear(figure=figure))
 
 
 def test_attributes_are_those_of_the_result() -> None:
@@ -1020,6 +1083,7 @@ GIVEN = {
     "sphere:lon=a,lat=b": xgrad.Sphere(lon="a", lat="b"),
     "ellipsoid:a=GRS80": xgrad.Ellipsoid("GRS80"),
     "ellipsoid:a=6378137,f=1/298.25": xgrad.Ellipsoid(6378137.0, 1 / 298.25),
+    "sphere:parity=-1": xgrad.Sphere(parity=-1),
     "metric:dx=a/1000": xgrad.Metric(dx=("a", 1000.0)),
     "auto": "auto",
 }

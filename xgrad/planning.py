@@ -30,6 +30,11 @@ from .plans import Field, Output, Plan, Step
 
 _log = logging.getLogger("xgrad")
 
+# Of a geometry that leaves a variable as it is; geometry='auto' alone does.
+_UNMARKED = (
+    "geometry='auto': nothing marks longitudes, latitudes or a projection; coordinates are as they are"
+)
+
 
 def plan_compute(
     obj: Grid, dims: Dims, options: Options, n: int, names: Any, shape: Geometry | None = None
@@ -182,7 +187,7 @@ class _Call:
             obj = self.obj
             array = obj if isinstance(obj, xr.DataArray) else obj[name]
             asked = None if self.wanted is None else tuple(self.wanted)
-            frame = shape.bind(Site(array, obj, asked, self.options, self.axis))
+            frame = shape.bind(Site(array, obj, asked, self.options, self.axis, shape.word))
             if frame is not None:
                 self._check_frame(frame)
             self._frames[key] = frame
@@ -304,7 +309,7 @@ class _Call:
         alone: bool,
     ) -> Field:
         """Plan the derivatives of one variable, and add their names to those that are taken."""
-        outputs = []
+        outputs, note = [], _UNMARKED if self.shape is not None and frame is None else ""
         for key in keys:
             asked, ending = (key.dim, key.key) if isinstance(key, Direction) else (key, key)
             try:
@@ -325,8 +330,9 @@ class _Call:
             if isinstance(key, Direction) and frame is not None:
                 outputs.append(self.directed(output, name, variable, steps, key, frame))
             else:
-                outputs.append(self.output(output, name, variable, steps))
-        return _field(name, variable, tuple(outputs), left_out, frame)
+                outputs.append(self.output(output, name, variable, steps, note))
+        field = _field(name, variable, tuple(outputs), left_out, frame)
+        return replace(field, notes=(note,)) if note else field
 
     def _name(self, key: Hashable, frame: Frame | None) -> Hashable | None:
         """Return the name that the user gives to an output, by its coordinate or by its dimension."""
@@ -362,7 +368,12 @@ class _Call:
         return Output(name, kept, tuple(steps), unit, direction.key)
 
     def output(
-        self, name: Hashable, field: Hashable | None, variable: xr.Variable, steps: Sequence[Step]
+        self,
+        name: Hashable,
+        field: Hashable | None,
+        variable: xr.Variable,
+        steps: Sequence[Step],
+        note: str = "",
     ) -> Output:
         """Describe one derivative of a variable."""
         along = []
@@ -371,6 +382,8 @@ class _Call:
             attrs = {} if axis.name in self.options.spacing else self._coords[axis.name].attrs
             along.append(labels.Along(axis.name, step.n, axis.units, axis.time, attrs))
         units, comment = _units_of(variable), _comment(steps, self.options)
+        if note and not any(step.axis.time for step in steps):
+            comment += f"; {note}"
         attrs = labels.derivative_attrs(variable.attrs, along, field=field, units=units, comment=comment)
         data = held(variable)
         if not quantities.is_quantity(data):

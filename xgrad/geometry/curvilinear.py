@@ -37,8 +37,9 @@ class Curvilinear:  # numpydoc ignore=PR02
     lon, lat : hashable or DataArray, optional
         Longitudes and latitudes, of shape (ny, nx), in degrees or radians; found by their CF attributes if
         they are not given. Where they are NaN, or repeat those of a neighbour, there is no grid.
-    figure : Sphere or Ellipsoid, optional
-        The figure of the earth, by default that of the data's grid mapping, else the sphere of 6 371 229 m.
+    figure : float, str, Sphere or Ellipsoid, optional
+        The figure of the earth: a radius in metres, the name of an ellipsoid, "sphere", or an object; by
+        default that of the data's grid mapping, else the sphere of 6 371 229 m.
 
     Notes
     -----

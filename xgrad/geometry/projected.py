@@ -39,8 +39,9 @@ class Projected:  # numpydoc ignore=PR02
         attributes of a CF grid mapping); by default the data's grid mapping.
     x, y : hashable, optional
         The coordinates, where their attributes do not tell.
-    figure : Sphere or Ellipsoid, optional
-        The figure of the earth where a grid mapping does not say it; by default the sphere of 6 371 229 m.
+    figure : float, str, Sphere or Ellipsoid, optional
+        The figure of the earth where a grid mapping does not say it: a radius in metres, the name of an
+        ellipsoid, "sphere", or an object; by default the sphere of 6 371 229 m.
 
     Notes
     -----

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -129,8 +129,9 @@ def figure_of(given: Any, site: Site, *coordinates: Hashable) -> Figure:
 
     Parameters
     ----------
-    given : Sphere, Ellipsoid or None
-        What the user gave.
+    given : Sphere, Ellipsoid, str, float or None
+        What the user gave: "sphere" and "ellipsoid" mean what they mean as geometries, other names are those
+        of ellipsoids, a number is the radius of a sphere.
     site : Site
         The variable, whose grid mapping may say it.
     *coordinates : hashable
@@ -143,9 +144,18 @@ def figure_of(given: Any, site: Site, *coordinates: Hashable) -> Figure:
     """
     if given is None:
         return site.figure(*coordinates) or figures.DEFAULT
-    if not isinstance(given, Sphere | Ellipsoid):
-        raise XgradError(f"figure={given!r}: give xgrad.Sphere(radius) or xgrad.Ellipsoid(...)")
-    return given._figure(site, *coordinates)
+    shape = given
+    if isinstance(given, str):
+        words: dict[str, Callable[[], Sphere | Ellipsoid]] = {"sphere": Sphere, "ellipsoid": Ellipsoid}
+        shape = words[given]() if given in words else Ellipsoid(given)
+    elif isinstance(given, int | float | np.number) and not isinstance(given, bool):
+        shape = Sphere(float(given))
+    if not isinstance(shape, Sphere | Ellipsoid):
+        raise XgradError(
+            f"figure={given!r}: give a radius in metres, the name of an ellipsoid such as 'WGS84', 'sphere', "
+            "or an object such as xgrad.Ellipsoid(...)"
+        )
+    return shape._figure(site, *coordinates)
 
 
 def _bound(site: Site, shape: Sphere | Ellipsoid) -> Frame:

@@ -15,6 +15,15 @@ from ..errors import CoordinateError, XgradError, suggestion
 from ..options import Options
 from . import figures
 
+# What tells a geometry all that a lost grid mapping would have told it.
+_INSTEAD = {
+    "sphere": "xgrad.Sphere(6371229.0)",
+    "ellipsoid": 'xgrad.Ellipsoid("WGS84")',
+    "projected": 'xgrad.Projected("EPSG:3857")',
+    "curvilinear": "xgrad.Curvilinear(figure=6371229.0)",
+    "auto": "xgrad.Sphere(6371229.0) on longitudes and latitudes, xgrad.Projected(crs) on x and y",
+}
+
 
 def plain(variable: xr.Variable) -> xr.Variable:
     """Return a variable without pint: a quantity's unit becomes an attribute."""
@@ -61,6 +70,8 @@ class Site:
     axis : callable
         Name of a 1-D coordinate -> its Axis, with the options of the call; and attributes that count besides
         its own.
+    word : str
+        The geometry that looks at it, for messages.
     """
 
     array: xr.DataArray
@@ -68,6 +79,7 @@ class Site:
     asked: tuple[Hashable, ...] | None
     options: Options
     axis: Callable[..., Axis]
+    word: str = "auto"
 
     @property
     def dims(self) -> tuple[Hashable, ...]:
@@ -97,8 +109,8 @@ class Site:
             if name not in self.known:
                 raise XgradError(
                     f"{self.array.name!r} names the grid mapping {name!r}, which is not there: call .grad on "
-                    'the Dataset, open the file with decode_coords="all", or give the figure of the earth '
-                    "with the geometry, as in geometry=xgrad.Sphere(6371229.0)"
+                    'the Dataset, open the file with decode_coords="all", or say with the geometry what it '
+                    f"says, as in {_INSTEAD.get(self.word, _INSTEAD['auto'])}"
                 )
         return {name: self.whole[name].attrs for name in self._mapped}
 

@@ -71,7 +71,7 @@ class TerrainFollowing:  # numpydoc ignore=PR02
         if inner is None:
             raise XgradError("TerrainFollowing: horizontal=None; give 'auto' or a horizontal geometry")
         asked = None if site.asked is None else tuple(n for n in site.asked if site.dim(n) != levels.dim)
-        below = replace(site, asked=asked)
+        below = replace(site, asked=asked, word=inner.word)
         frame = inner.bind(below) or _cartesian(below, levels.dim, heights)
         if levels.dim in frame.dims:
             raise CoordinateError(
