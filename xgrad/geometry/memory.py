@@ -1,7 +1,7 @@
 """Factors of grids in memory, remembered by content: made once for all time steps, variables and calls.
 
 Coordinates are compared value by value with a copy, not by identity, since arrays can change in place:
-that is one reading of them, against some fifty nanoseconds a point for the factors.
+that is one reading of them, 2 to 4 ns a point, against 200 to 300 ns for the factors.
 """
 
 from __future__ import annotations
