@@ -259,6 +259,25 @@ def test_killed_worker_changes_nothing(ds, active, tmp_path_factory, target):
     assert not list(Path(".").rglob("*.partial*"))
 
 
+def allow_failures(number, dask_scheduler):
+    dask_scheduler.allowed_failures = number
+
+
+def die(block):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_workers_that_die_again_and_again(ds, active):
+    active.run_on_scheduler(allow_failures, 0)
+    try:
+        with pytest.raises(errors.StorageError, match=r"the cluster gave up: .*; a worker that dies"):
+            storage.write(chunked(ds[["t"]], die, time=4, lat=12), "a.zarr")
+    finally:
+        active.run_on_scheduler(allow_failures, 3)
+    active.wait_for_workers(WORKERS)
+    assert names(".") == []
+
+
 class Failing:
     """Fails."""
 
@@ -349,7 +368,7 @@ def stop_at(written):
 @pytest.mark.parametrize("target", ["a.nc", "a.zarr"])
 def test_nothing_goes_on_after_an_interruption(ds, active, spy, target):
     began = time.monotonic()
-    with pytest.raises(Stopped):
+    with pytest.raises(Stopped) as caught:  # which keeps everything that was at hand
         storage.write(chunked(ds, spy, time=1, lat=1), target, progress=stop_at(4))
     assert time.monotonic() - began < 0.05 * 2 * 4 * 12 / WORKERS * 5
     begun = len(spy.processes)
@@ -357,6 +376,7 @@ def test_nothing_goes_on_after_an_interruption(ds, active, spy, target):
     time.sleep(0.3)
     assert len(spy.processes) == begun < 2 * 4 * 12
     assert names(".") == []
+    assert caught.type is Stopped
 
 
 def test_interrupted_run_is_resumed(ds, active, spy):
