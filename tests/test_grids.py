@@ -906,6 +906,7 @@ def test_reciprocals_of_cell_sizes() -> None:
             found = given.grad.compute("xi_rho", geometry=metric).df_dx
             np.testing.assert_allclose(found, right.where(size != size[3]), rtol=1e-14)
             assert found.attrs["units"] == "K m-1"
+            assert found.attrs["comment"].endswith("by given cell sizes: dx 1 / pm")
         refused(
             ds, repr(units), "assign_attrs", dims="xi_rho", geometry=xgrad.Metric(dx=("xi_rho", 1 / ds.pm))
         )

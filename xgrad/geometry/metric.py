@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -68,7 +68,8 @@ class Metric:  # numpydoc ignore=PR02
             axes[dim] = _axis(site, dim)
             sizes[key, dim] = _sizes(site, given, f"d{key}")
             directions.append(Direction(key, dim, (dim,), f"along {dim}"))
-            notes.append(f"d{key} {_called(given)}")
+            reciprocal = "1 / " if sizes[key, dim][1].keywords.get("inverse") else ""
+            notes.append(f"d{key} {reciprocal}{_called(given)}")
 
         def parts(layout: Layout) -> Parts:
             made = {}
@@ -97,7 +98,7 @@ def _axis(site: Site, dim: Hashable) -> Any:
     return index_axis(dim, size, ring=ring)
 
 
-def _sizes(site: Site, given: Any, what: str) -> tuple[xr.Variable, Callable[[Any], Any]]:
+def _sizes(site: Site, given: Any, what: str) -> tuple[xr.Variable, partial[Any]]:
     """Return cell sizes, or their reciprocals, with the function that makes points per metre of them."""
     if isinstance(given, int | float | np.number) and not isinstance(given, bool):
         if not (np.isfinite(given) and given > 0):
