@@ -894,22 +894,24 @@ def test_cell_sizes() -> None:
 
 
 def test_reciprocals_of_cell_sizes() -> None:
-    """ROMS has pm and pn, of units m-1; xarray leaves such units on 1 / pm, which are refused then."""
+    """ROMS has pm and pn, of units m-1; xarray leaves such units on 1 / pm too: units do not decide."""
     size = xr.DataArray(1e3 * (1 + np.arange(12.0) / 30), dims="xi_rho", attrs={"units": "meter"})
     values = np.random.default_rng(0).standard_normal(12)
     f = xr.DataArray(values, dims="xi_rho", name="f", attrs={"units": "K"})
     right = f.grad.compute(geometry=xgrad.Metric(dx=("xi_rho", size))).df_dx
     for units, scale in (("meter-1", 1.0), ("km-1", 1e3)):
         ds = xr.Dataset({"f": f, "pm": (scale / size).where(size != size[3], 0.0).assign_attrs(units=units)})
-        metric = xgrad.Metric(dx=("xi_rho", "pm"))
+        metric = xgrad.Metric(dx=("xi_rho", "1/pm"))
         for given in (ds, ds.chunk(xi_rho=5)):
             found = given.grad.compute("xi_rho", geometry=metric).df_dx
             np.testing.assert_allclose(found, right.where(size != size[3]), rtol=1e-14)
             assert found.attrs["units"] == "K m-1"
-            assert found.attrs["comment"].endswith("by given cell sizes: dx 1 / pm")
-        refused(
-            ds, repr(units), "assign_attrs", dims="xi_rho", geometry=xgrad.Metric(dx=("xi_rho", 1 / ds.pm))
-        )
+            assert found.attrs["comment"].endswith("by given cell sizes: dx 1/pm")
+        for wrong in (1 / ds.pm, "pm"):
+            words = (repr(units), "give '1/pm' if it is one", "assign_attrs")
+            refused(ds, *words, dims="xi_rho", geometry=xgrad.Metric(dx=("xi_rho", wrong)))
+    lengths = ds.assign(dx=size)
+    refused(lengths, "1/length", "'meter'", dims="xi_rho", geometry=xgrad.Metric(dx=("xi_rho", "1/dx")))
     given = (1 / ds.pm).assign_attrs(units="km")
     np.testing.assert_allclose(
         f.grad.compute(geometry=xgrad.Metric(dx=("xi_rho", given))).df_dx,

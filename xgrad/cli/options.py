@@ -115,7 +115,7 @@ class Geometry(click.ParamType):
 def _argument(name: str, key: str, word: str) -> Any:
     """Read one argument: a number, a pair dim/size of cell sizes, or a name."""
     if name == "metric":
-        dim, _, size = word.rpartition("/")
+        dim, _, size = word.partition("/")
         return dim, _number(size)
     return _number(word) if key in ("radius", "a", "f", "figure", "parity") else word
 

@@ -26,8 +26,8 @@ class Metric:  # numpydoc ignore=PR02
     ----------
     dx, dy : tuple of (hashable, size), optional
         A dimension, and the size of its cells at the points of the data: a name, a DataArray, or a number of
-        metres. ``Metric(dx=("x", "e1t"), dy=("y", "e2t"))`` for NEMO, ``("xi_rho", "pm")`` for ROMS (a name
-        with units of m-1 is that of reciprocals), ``("west_east", ds.DX / ds.MAPFAC_M)`` for WRF.
+        metres. ``Metric(dx=("x", "e1t"), dy=("y", "e2t"))`` for NEMO, ``("xi_rho", "1/pm")`` for ROMS, which
+        has reciprocals, ``("west_east", ds.DX / ds.MAPFAC_M)`` for WRF.
 
     Notes
     -----
@@ -68,8 +68,7 @@ class Metric:  # numpydoc ignore=PR02
             axes[dim] = _axis(site, dim)
             sizes[key, dim] = _sizes(site, given, f"d{key}")
             directions.append(Direction(key, dim, (dim,), f"along {dim}"))
-            reciprocal = "1 / " if sizes[key, dim][1].keywords.get("inverse") else ""
-            notes.append(f"d{key} {reciprocal}{_called(given)}")
+            notes.append(f"d{key} {_called(given)}")
 
         def parts(layout: Layout) -> Parts:
             made = {}
@@ -106,25 +105,25 @@ def _sizes(site: Site, given: Any, what: str) -> tuple[xr.Variable, partial[Any]
         return xr.Variable((), np.float64(given)), partial(_per_metre, metres=1.0)
     if isinstance(given, np.ndarray):
         raise XgradError(f"Metric({what}=...): a bare array has no dimensions; give a DataArray or a name")
-    name, variable = site.variable(given, what)
+    inverse = isinstance(given, str) and given.startswith("1/")
+    name, variable = site.variable(given[2:] if inverse else given, what)
     what = what if name is None else f"{what}={name!r}"
     site.refuse_foreign(variable, what)
     if variable.dtype.kind not in "fiu":
         raise CoordinateError(f"{what} has dtype {variable.dtype}: numbers are needed")
     cf.check_decoded(variable.attrs, what)
     units = variable.attrs.get("units")
-    metres = 1.0 if units in (None, "") else cf.metres(units)
+    reciprocal = cf.metres(derivative_units("1", [(units, 1)]))
+    metres = 1.0 if units in (None, "") else reciprocal if inverse else cf.metres(units)
     if metres is not None:
-        return variable, partial(_per_metre, metres=metres)
-    inverse = cf.metres(derivative_units("1", [(units, 1)]))
-    if inverse is None:
-        raise CoordinateError(f"{what} needs units of length, m or km; found {units!r}")
-    if isinstance(given, xr.DataArray | xr.Variable):
+        return variable, partial(_per_metre, metres=metres, inverse=inverse)
+    if reciprocal is not None:
         raise CoordinateError(
-            f"{what} has units {units!r}, of a reciprocal, which arithmetic of xarray keeps: give pm by its "
-            "name, or 1 / pm with .assign_attrs(units='m')"
+            f"{what} has units {units!r}, those of a reciprocal: give '1/{name}' if it is one; if it is a "
+            "cell size (arithmetic of xarray keeps attributes), correct them with .assign_attrs(units='m')"
         )
-    return variable, partial(_per_metre, metres=inverse, inverse=True)
+    needed = "1/length, as m-1" if inverse else "length, m or km"
+    raise CoordinateError(f"{what} needs units of {needed}; found {units!r}")
 
 
 def _per_metre(block: Any, *, metres: float, inverse: bool = False) -> Any:
