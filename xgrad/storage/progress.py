@@ -57,11 +57,11 @@ class _Timed:
         if now - self.last >= self.period or ended:
             self.last = now
             try:
-                self.tell(progress, now - self.began)
+                self._tell(progress, now - self.began)
             except OSError:  # a pipe that is closed, a terminal that is gone
-                abandon(self.stream)
+                _abandon(self.stream)
 
-    def tell(self, progress: Progress, seconds: float) -> None:
+    def _tell(self, progress: Progress, seconds: float) -> None:
         """Tell them."""
         raise NotImplementedError
 
@@ -86,7 +86,7 @@ class Bar(_Timed):
 
     period = _REDRAWN
 
-    def tell(self, progress: Progress, seconds: float) -> None:
+    def _tell(self, progress: Progress, seconds: float) -> None:
         """Draw it, over all of what was there."""
         text = self._fitted(_words(self, progress, seconds), progress.written / progress.blocks)
         with self.lock:
@@ -95,7 +95,13 @@ class Bar(_Timed):
             self.drawn = text
 
     def above(self, line: str) -> None:
-        """Write a line where the bar is, which moves on below it with the next news."""
+        """Write a line where the bar is, which moves on below it with the next news.
+
+        Parameters
+        ----------
+        line : str
+            The line.
+        """
         with self.lock:
             if self.drawn:
                 self.stream.write(f"\r{' ' * len(self.drawn)}\r")
@@ -113,7 +119,7 @@ class Bar(_Timed):
                     self.stream.write("\n")
                     self.stream.flush()
                 except OSError:
-                    abandon(self.stream)
+                    _abandon(self.stream)
 
     def _fitted(self, words: list[str], done: float) -> str:
         """Return what fits on one line: fewer words, and a shorter bar, on a narrow terminal."""
@@ -133,7 +139,7 @@ class Lines(_Timed):
 
     period = _LOGGED
 
-    def tell(self, progress: Progress, seconds: float) -> None:
+    def _tell(self, progress: Progress, seconds: float) -> None:
         """Write it; short runs have nothing to tell."""
         if seconds >= _LOGGED:
             self.stream.write(f"xgrad: {', '.join(_words(self, progress, seconds))}\n")
@@ -145,7 +151,7 @@ class Events(_Timed):
 
     period = _TOLD
 
-    def tell(self, progress: Progress, seconds: float) -> None:
+    def _tell(self, progress: Progress, seconds: float) -> None:
         """Write it."""
         rate, left = self.rate(progress, seconds)
         self.event(
@@ -158,20 +164,34 @@ class Events(_Timed):
         )
 
     def event(self, kind: str, **facts: Any) -> None:
-        """Write an event of any kind."""
+        """Write an event of any kind.
+
+        Parameters
+        ----------
+        kind : str
+            What it is called.
+        **facts
+            What it has to say.
+        """
         try:
             self.stream.write(json.dumps({"event": kind, **facts}, allow_nan=False) + "\n")
             self.stream.flush()
         except OSError:
-            abandon(self.stream)
+            _abandon(self.stream)
 
 
 def bar() -> Bar:
-    """Return a bar on stderr."""
+    """Make a bar on stderr.
+
+    Returns
+    -------
+    Bar
+        To be called with each `Progress`, and closed.
+    """
     return Bar(sys.stderr)
 
 
-def abandon(stream: TextIO) -> None:
+def _abandon(stream: TextIO) -> None:
     """Let what is written to a stream go nowhere, as nobody reads it any more."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())

@@ -141,7 +141,18 @@ def _is_store(path: Source) -> bool:
 
 
 def way(path: Source) -> dict[str, Any]:
-    """Return the options with which xarray opens a file or store; times are left undecoded if need be."""
+    """Find out how xarray opens a file or store.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A file, a store, or a URL.
+
+    Returns
+    -------
+    dict
+        The options, with the engine; times are left undecoded if need be.
+    """
     shown = os.fspath(path)
     if not is_remote(path) and not os.path.exists(path):
         raise InputError(f"{shown!r} does not exist")

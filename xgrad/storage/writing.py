@@ -157,7 +157,22 @@ def _stored(layout: AbstractContextManager[Mapping[str, running.Target]]) -> Ite
 
 
 def settled(target: Path, *, resume: bool, **options: Any) -> Settings:
-    """Return how a target is written, after a check of all options."""
+    """Check the options of writing.
+
+    Parameters
+    ----------
+    target : pathlib.Path
+        What is written.
+    resume : bool
+        Whether the run can be resumed.
+    **options
+        Those of `Settings`.
+
+    Returns
+    -------
+    Settings
+        How the target is written.
+    """
     settings = Settings(FORMATS[target.suffix], **options)
     if resume and settings.format != "Zarr":
         raise XgradError(
