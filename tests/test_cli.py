@@ -596,11 +596,20 @@ def test_bar_is_for_terminals(source, target, capsys, monkeypatch, terminal, qui
         (["compute", "{in}", "-o", "{out}", "-v", "od"], 2, "did you mean 'odd'"),
         (["compute", "{in}", "-o", "{folder}/out.grib"], 2, "not supported"),
         (["compute", "{in}", "-o", "{out}", "--geometry", "shpere"], 2, "--geometry"),
+        (["compute", "{in}", "-o", "s3://bucket/out.zarr"], 2, "not on a file system"),
+        (["compute", "{in}", "-o", "{out}", "--zarr-format", "4"], 2, "--zarr-format"),
+        (["compute", "{in}", "-o", "{out}", "--codec", "zstd"], 2, "--codec"),
+        (["compute", "{in}", "-o", "{out}", "--workers", "0"], 2, "--workers"),
+        (["compute", "{in}", "-o", "{out}", "--resume", "-v", "t"], 2, "only Zarr"),
+        (["compute", "-o", "{out}"], 2, "IN..."),
+        (["completion", "tcsh"], 2, "tcsh"),
         (["nonsense"], 2, "nonsense"),
         ([], 2, "xgrad --help"),
         (["compute", "{folder}/none.nc", "-o", "{out}"], 3, "does not exist"),
         (["compute", "{text}", "-o", "{out}"], 3, "cannot be read as netCDF"),
         (["info", "{folder}"], 3, "cannot be read as Zarr"),
+        (["compute", "{in}", "{in}.none", "-o", "{out}"], 3, "in.nc.none' does not exist"),
+        (["compute", "{in}", "-o", "{out}", "-v", "t", "-d", "lat", "--order", "8"], 4, "order=2 would work"),
         (["compute", "{in}", "-o", "{text}"], 5, "exists"),
         (["compute", "{in}", "-o", "{in}", "--overwrite"], 5, "is the input"),
         (["compute", "{in}", "-o", "{folder}/none/out.nc"], 6, "does not exist"),
@@ -617,6 +626,23 @@ def test_error_is_one_line_and_a_code(source, target, capsys, arguments, code, w
     assert line.count("\n") == 1
     assert words in line
     assert sorted(source.parent.iterdir()) == before
+
+
+def test_input_that_changes_meanwhile(source, target, capsys, monkeypatch):
+    compute = xgrad.compute
+
+    def meddle(block):
+        os.utime(source, ns=(1, 1))
+        return block
+
+    def slowly(ds, **options):
+        made = compute(ds, **options)
+        return made.map(lambda array: array.copy(data=array.data.map_blocks(meddle, meta=array.data._meta)))
+
+    monkeypatch.setattr(xgrad, "compute", slowly)
+    assert run("compute", source, "-o", target, "-v", "t", "-d", "lat") == 7
+    assert f"the input {str(source)!r} changed while it was read" in said(capsys)
+    assert not target.exists()
 
 
 def test_variables_that_are_left_out_are_said(source, target, capsys):
