@@ -16,13 +16,13 @@ from . import changed, children, disk, kills, processes, raw, resume, truncation
 # What each is called with in a full and in a short run: how many trials.
 CAMPAIGNS: dict[str, tuple[Callable[[int, int], list[str]], int, int]] = {
     "kills": (kills.run, 330, 15),
-    "resume": (resume.run, 100, 5),
-    "processes": (processes.run, 30, 2),
+    "resume": (resume.run, 110, 2),
+    "processes": (processes.run, 30, 1),
     "disk": (disk.run, 12, 1),
-    "truncation": (truncation.run, 300, 20),
+    "truncation": (truncation.run, 300, 5),
     "changed": (changed.run, 40, 5),
     "links": (lambda _, seed: changed.links(seed), 1, 1),
-    "raw": (raw.run, 1000, 10),
+    "raw": (raw.run, 1000, 3),
 }
 PACKAGES = ("xgrad", "numpy", "xarray", "dask", "netCDF4", "h5netcdf", "h5py", "zarr", "numba")
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from .jobs import Job, digest, expected_of, make_source
 from .kills import SIGNALS, STOP
-from .workers import at_once
+from .workers import WORKERS, at_once
 
 # In what a long run differs from a short one: 48 blocks of each of two results.
 TIMES, CHUNKS = 48, "time:1"
@@ -47,7 +47,7 @@ def run(kills: int, seed: int) -> list[str]:
         make_source(aside / "in.nc", TIMES)
         job = _Resumed(aside)
         while sum(each.kills for each in outcomes) < kills:
-            outcomes += at_once(job, [rng.randrange(2**32) for _ in range(4)])
+            outcomes += at_once(job, [rng.randrange(2**32) for _ in range(WORKERS)])
     phases = sum((each.phases for each in outcomes), Counter[str]())
     problems = [problem for each in outcomes for problem in each.problems]
     done, most = sum(each.kills for each in outcomes), max(each.kills for each in outcomes)

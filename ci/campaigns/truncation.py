@@ -172,7 +172,8 @@ def _damage(path: Path, rng: random.Random, trial: int) -> str:
             stream.seek(at)
             stream.write(bytes([byte ^ (1 << rng.randrange(8))]))
         return f"bit flipped at {at}"
-    chunk = rng.choice([each for each in sorted((path / "t").rglob("*")) if each.name in CHUNKS])
+    found = sorted(each for each in (path / "t").rglob("*") if each.name in CHUNKS and each.is_file())
+    chunk = rng.choice(found)
     content = chunk.read_bytes()
     if trial % 2:
         chunk.write_bytes(content[: rng.randrange(len(content))])

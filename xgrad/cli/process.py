@@ -43,6 +43,7 @@ EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 # So many seconds has the main thread for that, before another one does it.
 GRACE = 1.5
+_MOMENT = 0.01
 
 
 class Stopped(BaseException):
@@ -90,7 +91,7 @@ def exit_code(command: click.Command, args: Sequence[str] | None) -> int:
     """Run a command; whatever ends it becomes an exit code and at most one line."""
     call = Call(tuple(sys.argv[1:] if args is None else args))
     try:
-        with _unraisable_unsaid(call), _signals_raised():
+        with _signals_raised(call):
             return _outcome(command, call)
     except Stopped as error:
         return call.fail(128 + error.number, _stopped(error.number), word="")
@@ -155,7 +156,7 @@ def _reported(error: Exception, call: Call) -> int:
 
 
 @contextmanager
-def _signals_raised() -> Iterator[None]:
+def _signals_raised(call: Call) -> Iterator[None]:
     """Signals as exceptions, so that clean-up runs; a second one does not disturb it.
 
     Those that whoever started us wants ignored (nohup, a shell's &) stay ignored.
@@ -163,6 +164,7 @@ def _signals_raised() -> Iterator[None]:
     handlers = {each: signal.getsignal(each) for each in SIGNALS}
     former = {each: handler for each, handler in handlers.items() if handler is not signal.SIG_IGN}
     caught: list[int] = []
+    repeated: list[threading.Timer] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
         for each in former:
@@ -170,33 +172,29 @@ def _signals_raised() -> Iterator[None]:
         caught.append(number)
         raise Stopped(number)
 
+    def unraisable(found: sys.UnraisableHookArgs) -> None:
+        if isinstance(found.exc_value, Stopped):  # it met a destructor, as imports have many; a moment later
+            signal.signal(caught[0], stop)
+            repeated.append(threading.Timer(_MOMENT, os.kill, (os.getpid(), caught[0])))
+            repeated[-1].start()
+        elif call.debug:  # what libraries meet when they give up a file on a full disk helps nobody else
+            hook(found)
+
     for each in former:
         signal.signal(each, stop)
+    hook, sys.unraisablehook = sys.unraisablehook, unraisable
     try:
         yield
     finally:
+        for timer in repeated:
+            timer.cancel()
         if caught:
             folders.abandon()
+        sys.unraisablehook = hook
         for each, handler in former.items():
             signal.signal(each, handler)
-        if caught:  # whatever became of the first one on its way, as in the clean-up of some library
+        if caught:  # whatever became of it on its way
             raise Stopped(caught[0]) from None
-
-
-@contextmanager
-def _unraisable_unsaid(call: Call) -> Iterator[None]:
-    """What cannot be raised is not said either, unless to debug.
-
-    That is what libraries meet when they give up a file on a full disk, and a signal that comes in the midst
-    of a clean-up: then `watch` sees to it.
-    """
-    former = sys.unraisablehook
-    if not call.debug:
-        sys.unraisablehook = lambda _: None
-    try:
-        yield
-    finally:
-        sys.unraisablehook = former
 
 
 def watch() -> None:
