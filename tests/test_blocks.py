@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest import mock
 
+import dask.array as da
 import numpy as np
 import pytest
 from strategies import make_scheme, noise, same_bits, slabs_of, with_gaps
 
 from xgrad import blocks
-from xgrad.chunks import partials
+from xgrad.chunks import Component, partials
 from xgrad.halos import Partial
 from xgrad.kernels import compiled
 
@@ -138,3 +139,37 @@ def test_memory_is_that_of_the_results_and_a_few_slabs(dtype: str, missing: bool
             assert (
                 own <= peak < own + 2 * 8 * 2**18
             )  # for each thread a slab, its results, and what converts it
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
+@pytest.mark.parametrize("lazy", [False, True], ids=["memory", "dask"])
+def test_sums_without_factors_are_the_derivatives_themselves(dtype: str, lazy: bool) -> None:
+    """Also beside sums with factors, and where one derivative is in two of them."""
+    rng = np.random.default_rng(1)
+    f = with_gaps(rng, noise(rng, SHAPE, dtype), 0.2)
+    wanted = wanted_of(True)
+    plain = partials(f, wanted, gaps=True)
+    wide = partials(f, wanted, gaps=True, dtype=blocks.working_dtype(f, f.dtype))
+    factor = rng.standard_normal((1, SHAPE[1], 1))
+    terms = [((0, None),), ((1, factor),), ((2, None),), ((2, factor), (1, None))]
+    expected = [plain[0], wide[1] * factor, plain[2], wide[2] * factor + wide[1]]
+    data = da.from_array(f, chunks=(10, 7, 17)) if lazy else f
+    with slabs_of(2**12):
+        found = partials(data, wanted, gaps=True, components=[Component(each) for each in terms])
+        for ours, right in zip(found, expected, strict=True):
+            assert same_bits(np.asarray(ours), right.astype(f.dtype))
+
+
+def test_derivatives_that_are_results_are_written_once() -> None:
+    """They need no window of a slab that is then copied: only the other one has it."""
+    f = np.random.default_rng(2).standard_normal(SHAPE)
+    wanted = wanted_of(True)[:2]
+    components = [Component(((0, None),)), Component(((1, np.ones((1, SHAPE[1], 1))),))]
+    written: list[Any] = []
+    weighted = compiled.Weighted
+    with mock.patch.object(
+        compiled, "Weighted", lambda out, terms: written.append(out) or weighted(out, terms)
+    ):
+        _, second = partials(f, wanted, gaps=True, components=components)
+    assert len(written) == 1
+    assert np.shares_memory(written[0], second)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -72,7 +73,7 @@ class Replaced:
 
 
 Halo = tuple[Sequence[Array], Sequence[Array]]
-Sum = Sequence[tuple[int, int]]  # of derivatives with factors: which derivative, which factor
+Sum = Sequence[tuple[int, int]]  # of derivatives with factors: which derivative, which factor (-1: none)
 Wanted = tuple[Section, Halo, NDArray[Any]]
 Slab = tuple[int, int, int]  # an axis, its first row, its last row + 1
 
@@ -139,6 +140,7 @@ def run(
     tuple of arrays
         One for each section, or for each sum, shaped and laid out like the block.
     """
+    factors = (*factors, np.ones((1,) * block.ndim)) if sums else ()
     if isinstance(block, np.ndarray):
         block = _plain(block, dtype)
         halos = [([_plain(p, dtype) for p in low], [_plain(p, dtype) for p in high]) for low, high in halos]
@@ -156,8 +158,9 @@ def run(
     if block.size:
         slabs = _slabs(block, dtype.itemsize)
         if sums:
-            slabs = _slabs(block, working_dtype(block, dtype).itemsize * len(sections), factors)
             combined = _Combined(tuple(sums), tuple(factors), tuple(replaced), made)
+            windows = max(len(sections) - len(combined.direct), 1)
+            slabs = _slabs(block, working_dtype(block, dtype).itemsize * windows, factors)
             serve = partial(_work_combined, compiled, block, sections, halos, combined, gaps, iter(slabs))
         else:
             wanted = tuple(zip(sections, halos, made, strict=True))
@@ -255,16 +258,28 @@ class _Combined:
         """Whether the compiled kernels know the sums."""
         return all(len(terms) <= 2 for terms in self.sums) and self.outs[0].dtype.kind == "f"
 
-    def prepared(self, compiled: Any, derivatives: Sequence[NDArray[Any]]) -> list[Any]:
+    @property
+    def direct(self) -> dict[int, NDArray[Any]]:
+        """The derivatives that are results as they are, and where they are written."""
+        used = Counter(index for terms in self.sums for index, _ in terms)
+        changed = {new.index for new in self.replaced}
+        return {
+            terms[0][0]: out
+            for terms, out in zip(self.sums, self.outs, strict=True)
+            if len(terms) == 1 and terms[0][1] == -1 and used[terms[0][0]] == 1 and terms[0][0] not in changed
+        }
+
+    def prepared(self, compiled: Any, derivatives: Mapping[int, NDArray[Any]]) -> list[Any]:
         """Prepare the sums of derivatives that lie in a window which moves over the block."""
         shape = self.outs[0].shape
         factors = [np.broadcast_to(np.asarray(factor, np.float64), shape) for factor in self.factors]
         return [
             compiled.Weighted(out, [(derivatives[index], factors[place]) for index, place in terms])
             for terms, out in zip(self.sums, self.outs, strict=True)
+            if terms[0][0] in derivatives
         ]
 
-    def replace(self, derivatives: Sequence[NDArray[Any]], slab: Slab) -> None:
+    def replace(self, derivatives: Sequence[NDArray[Any]] | Mapping[int, NDArray[Any]], slab: Slab) -> None:
         """Put what stands for single rows into the derivatives of a slab."""
         axis, first, stop = slab
         for new in self.replaced:
@@ -313,33 +328,46 @@ def _work_combined(
     if not combined.simple or not _readable(block):
         _work_combined_converted(compiled, block, sections, halos, combined, gaps, slabs, dtype)
         return
-    window: list[NDArray[Any]] = []
+    direct = combined.direct
+    wanted: list[Wanted] = []
     for slab in slabs:
         axis, first, stop = slab
-        if not window:  # the first slab is the largest
-            window = [np.empty_like(block[_between(*slab)], dtype=dtype) for _ in sections]
-            moving = [as_strided(made, block.shape, made.strides) for made in window]
-            wanted = list(zip(sections, halos, moving, strict=True))
-            plain = [part for one in wanted for part in _parts(compiled, block, *one, wide=False)]
-            mending: list[_Part] = []
+        if not wanted:  # the first slab is the largest
+            own = [index for index in range(len(sections)) if index not in direct]
+            window = {index: np.empty_like(block[_between(*slab)], dtype=dtype) for index in own}
+            moving = {index: as_strided(made, block.shape, made.strides) for index, made in window.items()}
+            wanted = [
+                (section, halo, direct[index] if index in direct else moving[index])
+                for index, (section, halo) in enumerate(zip(sections, halos, strict=True))
+            ]
+            plain = _all_parts(compiled, block, wanted, wide=False)
+            mending: list[tuple[int, _Part]] = []
             sums = combined.prepared(compiled, moving)
-            stride = window[0].strides[axis] // window[0].itemsize
-        shift = first * stride
-        for part in (*plain, *mending):
-            part.kernel.shift = shift
+            strides = {index: made.strides[axis] // made.itemsize for index, made in window.items()}
+        shift = {index: first * stride for index, stride in strides.items()}
         mend = gaps and any(compiled.holes(piece) for piece in _around(block, wanted, slab))
-        for part in plain:
+        for index, part in plain:
+            part.kernel.shift = shift.get(index, 0)
             part.plain(slab)
         if mend:
-            if not mending:
-                mending = [part for one in wanted for part in _parts(compiled, block, *one, wide=True)]
-                for part in mending:
-                    part.kernel.shift = shift
-            for part in mending:
+            mending = mending or _all_parts(compiled, block, wanted, wide=True)
+            for index, part in mending:
+                part.kernel.shift = shift.get(index, 0)
                 part.mend(slab)
-        combined.replace([made[_between(axis, 0, stop - first)] for made in window], slab)
+        combined.replace(
+            {index: made[_between(axis, 0, stop - first)] for index, made in window.items()}, slab
+        )
         for weighted in sums:
-            weighted.write(axis, first, stop, shift)
+            weighted.write(axis, first, stop, next(iter(shift.values())))
+
+
+def _all_parts(
+    compiled: Any, block: NDArray[Any], wanted: Sequence[Wanted], *, wide: bool
+) -> list[tuple[int, _Part]]:
+    """Return the parts of several sections, each with the number of its section."""
+    return [
+        (index, part) for index, one in enumerate(wanted) for part in _parts(compiled, block, *one, wide=wide)
+    ]
 
 
 def _work_combined_converted(

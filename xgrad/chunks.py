@@ -46,11 +46,12 @@ class Component:
 
     Attributes
     ----------
-    terms : tuple of (int, array)
+    terms : tuple of (int, array or None)
         Which derivative; its factor, with as many dimensions as the data, of size 1 where it is constant.
+        None where it has none.
     """
 
-    terms: tuple[tuple[int, Array], ...]
+    terms: tuple[tuple[int, Array | None], ...]
 
 
 class _Task(NamedTuple):
@@ -105,8 +106,9 @@ def partials(
         Shaped and chunked like the data.
     """
     dtype = blocks.result_dtype(data) if dtype is None else dtype
-    factors = list({id(factor): factor for each in components for _, factor in each.terms}.values())
-    places = {id(factor): place for place, factor in enumerate(factors)}
+    given = {id(factor): factor for each in components for _, factor in each.terms if factor is not None}
+    factors, places = list(given.values()), {id(None): -1}
+    places |= {id(factor): place for place, factor in enumerate(factors)}
     sums = tuple(tuple((index, places[id(factor)]) for index, factor in c.terms) for c in components)
     polar = next(
         (p for one in wanted if (p := one if one.circle else one.poles and one.poles.meridian)), None

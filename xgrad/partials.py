@@ -335,18 +335,21 @@ def _directed(
         data = chunks.without(data, aligned(nowhere, field.dims))
     wanted = list({id(step): step for output in field.outputs for step in output.steps}.values())
     places = {id(step): place for place, step in enumerate(wanted)}
-    fitted = {which: aligned(factor, field.dims) for which, factor in factors.items()}
-    one = np.ones((1,) * len(field.dims))
+    fitted = {which: aligned(factor, field.dims) for which, factor in factors.items() if not _is_one(factor)}
     components = []
     for output in field.outputs:
-        terms = []
-        for step in output.steps:
-            factor = one if output.direction is None else fitted[output.direction, step.axis.name]
-            terms.append((places[id(step)], factor))
-        components.append(chunks.Component(tuple(terms)))
+        terms = tuple(
+            (places[id(step)], fitted.get((output.direction or "", step.axis.name))) for step in output.steps
+        )
+        components.append(chunks.Component(terms))
     return chunks.partials(
         data, [step.partial for step in wanted], gaps=options.skipna, components=components
     )
+
+
+def _is_one(factor: xr.Variable) -> bool:
+    """Whether a factor is the number 1."""
+    return not factor.dims and float(factor.values) == 1.0
 
 
 def _run(data: Any, outputs: Sequence[Output], gaps: bool) -> Sequence[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,6 +122,9 @@ class Frame:
         Why this geometry and no other, for the plan.
     parity : int
         What the field is multiplied with beyond a pole: -1 for components of vectors.
+    rates : dict
+        By axis: a number that all derivatives along it are multiplied with. It is in their stencils, which
+        saves a pass over the data, and in no factor.
     together : tuple of Hashable
         Dimensions that must be asked for at once, as each direction depends on all of them.
     crossing : Crossing or None
@@ -139,6 +142,7 @@ class Frame:
     warning: str | None = None
     reasons: tuple[str, ...] = ()
     parity: int = 1
+    rates: Mapping[Hashable, float] = field(default_factory=dict)
 
     @property
     def dims(self) -> list[Hashable]:
@@ -178,28 +182,34 @@ class Frame:
 
     def partial(self, dims: Sequence[Hashable], key: Hashable, options: Options) -> halos.Partial:
         """Return the first derivative along one of its axes, of an array with some dimensions."""
-        made, around = partial(self.axes[key], dims, 1, options), self.crossing
+        made, around = self._plain(dims, key, options), self.crossing
         if around is None or self.axes[around.lon].dim not in dims or key not in (around.lon, around.lat):
             return made
         lon, lat = self.axes[around.lon], self.axes[around.lat]
         if lat.dim not in dims or not (self.crosses if key == around.lat else around.has_poles):
             return made
         circle = halos.Circle(dims.index(lon.dim), lon.points.shape[1], lon.descending, lon.overlap)
-        meridian = made if key == around.lat else partial(lat, dims, 1, options)
+        meridian = made if key == around.lat else self._plain(dims, around.lat, options)
         meridian = replace(meridian, circle=circle, parity=self.parity)
         if key == around.lat:
             return meridian
         return replace(made, poles=halos.Poles(meridian, around.south, around.north, around.longitudes))
 
+    def _plain(self, dims: Sequence[Hashable], key: Hashable, options: Options) -> halos.Partial:
+        """Return the same where no pole is near."""
+        return partial(self.axes[key], dims, 1, options, self.rates.get(key, 1.0))
 
-def partial(axis: Axis, dims: Sequence[Hashable], n: int, options: Options) -> halos.Partial:
-    """Make the derivative along an axis, of an array with some dimensions."""
+
+def partial(
+    axis: Axis, dims: Sequence[Hashable], n: int, options: Options, rate: float = 1.0
+) -> halos.Partial:
+    """Make the derivative along an axis, times rate**n, of an array with some dimensions."""
     try:
         scheme = schemes.scheme(
             axis.points,
             step=axis.step,
             boundary=axis.boundary,
-            scale=axis.scale,
+            scale=axis.scale * rate,
             n=n,
             order=options.order,
             edge_order=options.at_edges,

@@ -177,7 +177,7 @@ def _bound(site: Site, shape: Sphere | Ellipsoid) -> Frame:
     latitudes = site.coordinate(lat)
     lon_angle = 1.0 if lon is None else _angle(lon, site.coordinate(lon).attrs)
     lat_angle = _angle(lat, latitudes.attrs)
-    crossing = None
+    crossing, rates = None, {}
     if _is_single(site, lat):
         degrees, poles, dims = np.asarray(latitudes.values, np.float64), (False, False), latitudes.dims
     else:
@@ -192,17 +192,24 @@ def _bound(site: Site, shape: Sphere | Ellipsoid) -> Frame:
             crossing = Crossing(lon, lat, *poles, _uneven(site, lon, ring), given)
     if not directions:
         raise CoordinateError(f"the longitude and the latitude of {site.array.name!r} are single numbers")
-    scales = _scales(figure, degrees * lat_angle, lon_angle, lat_angle, poles, crossing is not None)
-    stored = [values[::-1] if lat in axes and axes[lat].descending else values for values in scales]
+    east, north = _scales(figure, degrees * lat_angle, lon_angle, lat_angle)
+    if not figure.flattening:  # all meridians have one scale, and it is in the stencils
+        rates, north = {lat: float(north.flat[0])}, np.ones_like(north)
+    for end, there in zip((0, -1), poles, strict=True):
+        if there:  # the eastward derivative is found along a meridian, or missing
+            east[end] = north[end] if crossing is not None else np.nan
+    stored = [values[::-1] if lat in axes and axes[lat].descending else values for values in (east, north)]
     values = dict(zip("xy", stored, strict=True))
     made = {(d.key, d.dim): xr.Variable(dims, values[d.key]) for d in directions}
+    if rates and ("y", lat) in made:
+        made["y", lat] = xr.Variable((), np.float64(1.0))
 
     def parts(layout: Layout) -> Parts:
         return Parts(made)
 
     crosses = lat in axes and any(isinstance(end, Mirror) for end in axes[lat].boundary)
     notes = (f"on the {figure}", *(("stencils cross the poles",) if crosses else ()))
-    return Frame(axes, tuple(directions), parts, notes, crossing=crossing)
+    return Frame(axes, tuple(directions), parts, notes, crossing=crossing, rates=rates)
 
 
 def _is_single(site: Site, name: Hashable) -> bool:
@@ -344,20 +351,11 @@ def _scales(
     latitudes: Floats,
     lon_angle: float,
     lat_angle: float,
-    poles: tuple[bool, bool],
-    closed: bool,
 ) -> tuple[Floats, Floats]:
-    """Return what derivatives along longitude and latitude are multiplied with, per metre.
-
-    On a pole of closed circles the eastward derivative is found along a meridian, and has its scale; on other
-    poles it is missing.
-    """
+    """Return what derivatives along longitude and latitude are multiplied with, per metre."""
     sine = np.sin(latitudes)
     north = 1.0 / (lat_angle * figure.meridional(sine))
     cosine = np.sin(math.pi / 2.0 - np.abs(latitudes))
     with np.errstate(divide="ignore"):
         east = np.where(cosine > 0.0, 1.0 / (lon_angle * figure.transverse(sine) * cosine), np.nan)
-    for end, there in zip((0, -1), poles, strict=True):
-        if there:
-            east[end] = north[end] if closed else np.nan
     return east, north
