@@ -150,9 +150,19 @@ def is_raw(settings: Settings) -> bool:
 
 
 def lazy(ds: xr.Dataset) -> dict[str, Any]:
-    """Return the Dask arrays of a Dataset as they are stored: encoded, by name."""
-    return {
-        str(name): xr.conventions.encode_cf_variable(var, name=name).data
+    """Return the Dask arrays of a Dataset as they are stored: encoded, by name.
+
+    Coordinates that are copied have tasks of their own. Where the same task served their copy and the factors
+    of a geometry, blocks piled up that waited for the one or the other: three times the memory.
+    """
+    from dask.graph_manipulation import clone
+
+    found = {
+        name: xr.conventions.encode_cf_variable(var, name=name).data
         for name, var in ds.variables.items()
         if var.chunks is not None
+    }
+    return {
+        str(name): clone(array, seed="xgrad-copy") if name in ds.coords else array
+        for name, array in found.items()
     }
