@@ -138,7 +138,7 @@ def _be_xgrad(
             os.dup2(messages.fileno(), 2)
         sys.stdin, sys.stdout, sys.stderr = os.fdopen(0, "r"), os.fdopen(1, "w"), os.fdopen(2, "w")
         atexit._clear()  # what would clean up after the parent
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         from xgrad import cli, storage
         from xgrad.storage import running, writing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     unknown = set(options.campaigns) - set(CAMPAIGNS)
     if unknown:
         parser.error(f"no campaign {', '.join(sorted(unknown))}; there are {names}")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & has it ignored, also by children
     print(_machine(), flush=True)
     children.warm()
     failed = []

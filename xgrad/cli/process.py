@@ -90,14 +90,16 @@ class Call:
 def exit_code(command: click.Command, args: Sequence[str] | None) -> int:
     """Run a command; whatever ends it becomes an exit code and at most one line."""
     call = Call(tuple(sys.argv[1:] if args is None else args))
-    try:
-        with _signals_raised(call):
-            return _outcome(command, call)
-    except Stopped as error:
-        return call.fail(128 + error.number, _stopped(error.number), word="")
+    with _unraisable_unsaid(call):
+        try:
+            with _signals_raised() as caught:
+                return _outcome(command, call, caught)
+        except Stopped as error:
+            number = error.number
+        return call.fail(128 + number, _stopped(number), word="")
 
 
-def _outcome(command: click.Command, call: Call) -> int:
+def _outcome(command: click.Command, call: Call, caught: Sequence[int]) -> int:
     """Run a command and return its exit code; signals pass."""
     try:
         with _warnings_said(call), _log_said(call):
@@ -111,6 +113,8 @@ def _outcome(command: click.Command, call: Call) -> int:
     except BrokenPipeError:  # whoever reads our output has enough of it
         return 128 + signal.SIGPIPE
     except Exception as error:
+        if caught:  # a library made another error of it
+            raise
         if call.debug:
             traceback.print_exc()
         return _reported(error, call)
@@ -132,8 +136,6 @@ def end(code: int) -> NoReturn:
 
     An ordinary exit waits for threads, and C libraries have crashed in it.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback from here on
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -156,7 +158,7 @@ def _reported(error: Exception, call: Call) -> int:
 
 
 @contextmanager
-def _signals_raised(call: Call) -> Iterator[None]:
+def _signals_raised() -> Iterator[Sequence[int]]:
     """Signals as exceptions, so that clean-up runs; a second one does not disturb it.
 
     Those that whoever started us wants ignored (nohup, a shell's &) stay ignored.
@@ -177,14 +179,14 @@ def _signals_raised(call: Call) -> Iterator[None]:
             signal.signal(caught[0], stop)
             repeated.append(threading.Timer(_MOMENT, os.kill, (os.getpid(), caught[0])))
             repeated[-1].start()
-        elif call.debug:  # what libraries meet when they give up a file on a full disk helps nobody else
+        else:
             hook(found)
 
     for each in former:
         signal.signal(each, stop)
     hook, sys.unraisablehook = sys.unraisablehook, unraisable
     try:
-        yield
+        yield caught
     finally:
         for timer in repeated:
             timer.cancel()
@@ -197,8 +199,22 @@ def _signals_raised(call: Call) -> Iterator[None]:
             raise Stopped(caught[0]) from None
 
 
+@contextmanager
+def _unraisable_unsaid(call: Call) -> Iterator[None]:
+    """What cannot be raised is not said either, unless to debug; HDF5 has such on a full disk."""
+    hook = sys.unraisablehook
+    if not call.debug:
+        sys.unraisablehook = lambda _: None
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+
+
 def watch() -> None:
     """End the process soon after a signal, even if its threads or its main thread's C code go on and on."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback before and after the command
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     # Python writes there at once when a signal comes, whatever its main thread does.

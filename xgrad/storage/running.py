@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -170,12 +171,16 @@ def _threads(graph: Any, keys: Sequence[Any]) -> None:
     from dask.callbacks import Callback
 
     workers = dask.config.get("num_workers", None) or dask.system.CPU_COUNT
-    with ThreadPoolExecutor(workers) as pool:
+    name = f"xgrad-{id(graph):x}"
+    with ThreadPoolExecutor(workers, thread_name_prefix=name) as pool:
         try:
             with graphs.uncollected() as begun, Callback(start_state=begun):
                 dask.threaded.get(graph, keys, pool=pool)
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
+            for thread in threading.enumerate():  # one that a signal kept the pool from knowing, at its start
+                if thread.name.startswith(name):
+                    thread.join()
             raise
 
 
