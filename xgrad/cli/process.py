@@ -90,12 +90,13 @@ class Call:
 def exit_code(command: click.Command, args: Sequence[str] | None) -> int:
     """Run a command; whatever ends it becomes an exit code and at most one line."""
     call = Call(tuple(sys.argv[1:] if args is None else args))
-    with _unraisable_unsaid(call):
+    with _unraisable_unsaid(call), warnings.catch_warnings():
         try:
             with _signals_raised() as caught:
                 return _outcome(command, call, caught)
         except Stopped as error:
             number = error.number
+            warnings.simplefilter("ignore")  # coroutines of zarr, which nobody will await
         return call.fail(128 + number, _stopped(number), word="")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import xarray as xr
 
 from xgrad.errors import MissingExtraError
+from xgrad.storage import running
 from xgrad.storage.encoding import Settings
 from xgrad.storage.running import Target
 
@@ -108,14 +109,19 @@ def _zarr(ds: xr.Dataset, path: Path, version: int) -> Iterator[Mapping[str, Tar
     if find_spec("zarr") is None:
         raise MissingExtraError("writing Zarr", "zarr")
     if not path.exists():
-        made = xr.backends.ZarrStore.open_group(
-            path, mode="w-", zarr_format=version, consolidate_on_close=version == 2
-        )
-        ds.dump_to_store(made, writer=_Ready())
-        made.close()
+        running.undisturbed(lambda: _lay_out_store(ds, path, version))
     yield {name: _InStore(path, name) for name in lazy(ds)}
     for half in path.rglob("*.partial"):  # zarr's, of writers that were killed
         half.unlink()
+
+
+def _lay_out_store(ds: xr.Dataset, path: Path, version: int) -> None:
+    """Make a Zarr store."""
+    made = xr.backends.ZarrStore.open_group(
+        path, mode="w-", zarr_format=version, consolidate_on_close=version == 2
+    )
+    ds.dump_to_store(made, writer=_Ready())
+    made.close()
 
 
 class _InStore:

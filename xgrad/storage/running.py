@@ -110,6 +110,33 @@ def store(
         _compute(job, ended)
 
 
+def undisturbed(function: Callable[[], None]) -> None:
+    """Call a function where no signal interrupts it, and wait until it has ended even if one comes meanwhile.
+
+    Interrupted in its main thread, zarr goes on in the background, and makes a folder anew that is removed.
+    """
+    failed: list[BaseException] = []
+    ended = threading.Event()
+
+    def call() -> None:
+        try:
+            function()
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            ended.set()
+
+    thread = threading.Thread(target=call, name="xgrad-undisturbed", daemon=True)
+    try:
+        thread.start()
+        ended.wait()
+    finally:
+        if thread in threading.enumerate():  # a join that is interrupted takes it for ended (Python 3.11)
+            ended.wait()
+    for error in failed:
+        raise error
+
+
 def cluster() -> Any | None:
     """Return the client of the cluster that Dask would use now, if any."""
     import dask
