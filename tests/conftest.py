@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from hypothesis import HealthCheck, settings
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("XGRAD_TEST_DATA", ROOT.parent / "shared" / "data"))
 NO_DATA = "the folder with real test data is absent"
+
+# In the background of a shell the tests would ignore Ctrl-C, and so would all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The first call of a kernel compiles it, which is no sign of a slow test.
 settings.register_profile("xgrad", deadline=None, suppress_health_check=[HealthCheck.too_slow])

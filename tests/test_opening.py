@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +169,19 @@ def test_hierarchies_are_opened_at_their_root(ds: xr.Dataset, tmp_path: Path) ->
     xr.DataTree.from_dict({"/": ds, "/finer": ds.isel(time=0)}).to_netcdf(tmp_path / "a.nc")
     with storage.open(tmp_path / "a.nc") as found:
         assert "dt_dlat" in xgrad.compute(found, "lat")
+
+
+def test_a_store_that_is_gone_is_an_error_and_no_fill_values(ds: xr.Dataset, tmp_path: Path) -> None:
+    """So is one that a worker of a cluster does not see; Zarr takes absent chunks for missing values."""
+    ds.drop_encoding().to_zarr(tmp_path / "a.zarr", zarr_format=2)
+    with storage.open(tmp_path / "a.zarr") as found:
+        shutil.rmtree(tmp_path / "a.zarr")
+        with pytest.raises(InputError, match=r"'t' of .*a.zarr"):
+            found.t.load()
+
+
+def test_a_store_may_be_replaced_by_one_with_another_codec(ds: xr.Dataset, tmp_path: Path) -> None:
+    for level in (3, 0, 3):
+        storage.write(ds, tmp_path / "a.zarr", complevel=level, zarr_format=2, overwrite=True)
+        with storage.open(tmp_path / "a.zarr") as found:
+            np.testing.assert_array_equal(found.t, ds.t)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,10 +93,13 @@ def running(what, source, target, *options, **how):
         env=ENVIRONMENT,
         **how,
     ) as process:
-        assert process.stdout.readline() == "ready\n"
+        overdue = threading.Timer(120, process.kill)  # no test waits for ever
+        overdue.start()
         try:
+            assert process.stdout.readline() == "ready\n"
             yield process
         finally:
+            overdue.cancel()
             process.kill()
 
 

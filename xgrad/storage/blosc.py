@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,21 +33,31 @@ class WholeChunks(LocalStore):
         return found if byte_range is not None else self._whole(key, found)
 
     def _whole(self, key: str, found: Any) -> Any:
-        """Return a value if it is whole, as far as that can be told."""
+        """Return a value if it is whole, as far as can be told; None stands for a chunk of fill values."""
         folder, _, name = key.rpartition("/")
-        if found is not None and name not in _METADATA and _is_blosc(self.root / folder, self.root):
+        if found is None:
+            os.stat(self.root)  # a worker of a cluster may not see the store at all
+        elif name not in _METADATA and _is_blosc(self.root / folder, self.root):
             says = int.from_bytes(found[:_HEADER].to_bytes()[12:], "little")
             if len(found) < _HEADER or says != len(found):
                 raise ValueError(f"its chunk {key!r} has {len(found)} bytes, and says {says}")
         return found
 
 
-@cache
 def _is_blosc(folder: Path, root: Path) -> bool:
     """Whether the chunks in a folder of a store were compressed by Blosc last of all."""
     for name, codecs in (("zarr.json", "codecs"), (".zarray", "compressor")):
-        if os.path.exists(folder / name):
-            found = json.loads((folder / name).read_text(encoding="utf-8")).get(codecs)
-            last = found[-1] if isinstance(found, list) and found else found
-            return isinstance(last, dict) and "blosc" in (last.get("name"), last.get("id"))
+        try:
+            status = os.stat(folder / name)
+        except FileNotFoundError:
+            continue
+        return _ends_with_blosc(folder / name, codecs, (status.st_mtime_ns, status.st_ino))
     return folder not in (root, folder.parent) and _is_blosc(folder.parent, root)
+
+
+@lru_cache(maxsize=1024)
+def _ends_with_blosc(path: Path, codecs: str, state: tuple[int, int]) -> bool:
+    """Whether Blosc is the last codec that a file of metadata names."""
+    found = json.loads(path.read_text(encoding="utf-8")).get(codecs)
+    last = found[-1] if isinstance(found, list) and found else found
+    return isinstance(last, dict) and "blosc" in (last.get("name"), last.get("id"))

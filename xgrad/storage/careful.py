@@ -63,7 +63,7 @@ def _source(path: str | os.PathLike[str], reader: Any) -> Any:
         return path
     from xgrad.storage.blosc import WholeChunks
 
-    return WholeChunks(os.fspath(path), read_only=True)
+    return WholeChunks(os.path.abspath(path), read_only=True)  # workers of a cluster work elsewhere
 
 
 class _Careful(indexing.ExplicitlyIndexedNDArrayMixin):
