@@ -535,3 +535,33 @@ def test_only_outer_rows_travel_across_the_poles() -> None:
             5,
             120,
         )  # four rows can be read at order 4 where values are missing, and one on a pole
+
+
+@pytest.mark.parametrize("shape", ["sphere", "ellipsoid"])
+@pytest.mark.parametrize("lazy", [False, True], ids=["memory", "dask"])
+def test_levels_over_longitudes_and_latitudes(shape: str, lazy: bool) -> None:
+    """A field of the height alone has no horizontal gradient, one of the place alone that of flat levels."""
+    lat, lon, s = np.linspace(80.0, -80.0, 33), np.arange(0, 360, 10.0), np.linspace(0, 1, 6)
+    place = exact(lon[np.newaxis], lat[:, np.newaxis], *BALL)[0]
+    depth = 1000 + 200 * place / place.max()
+    coords = {
+        "s": s,
+        "lat": ("lat", lat, NORTH),
+        "lon": ("lon", lon, EAST),
+        "z": (("s", "lat", "lon"), s[:, np.newaxis, np.newaxis] * depth, {"units": "m"}),
+    }
+    high = xr.DataArray(3.0 * coords["z"][1] + 2, coords, ("s", "lat", "lon"), name="f", attrs={"units": "K"})
+    flat = high.copy(data=np.broadcast_to(place, high.shape))
+    levels = xgrad.TerrainFollowing("z", horizontal=shape, vertical="s")
+    if lazy:
+        high, flat = high.chunk(s=2, lat=5, lon=7), flat.chunk(s=2, lat=5, lon=7)
+    found = high.grad.compute(geometry=levels)
+    scale = 3.0 * float(abs(high.z.differentiate("lat")).max()) / 1e5  # K m-1 along the levels
+    for name in ("df_dx", "df_dy"):
+        assert abs(found[name].values).max() <= 1e-12 * scale
+    np.testing.assert_allclose(found.df_dz, 3.0, rtol=1e-12)
+    for name, right in flat.isel(s=0).grad.compute(["lon", "lat"], geometry=shape, order=4).items():
+        both = flat.grad.compute(["lon", "lat"], geometry=levels)[name]
+        np.testing.assert_allclose(
+            both, np.broadcast_to(right, both.shape), rtol=0, atol=1e-12 * float(abs(right).max())
+        )

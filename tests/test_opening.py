@@ -171,9 +171,12 @@ def test_hierarchies_are_opened_at_their_root(ds: xr.Dataset, tmp_path: Path) ->
         assert "dt_dlat" in xgrad.compute(found, "lat")
 
 
-def test_a_store_that_is_gone_is_an_error_and_no_fill_values(ds: xr.Dataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_store_that_is_gone_is_an_error_and_no_fill_values(
+    ds: xr.Dataset, tmp_path: Path, version: int
+) -> None:
     """So is one that a worker of a cluster does not see; Zarr takes absent chunks for missing values."""
-    ds.drop_encoding().to_zarr(tmp_path / "a.zarr", zarr_format=2)
+    storage.write(ds, tmp_path / "a.zarr", zarr_format=version)
     with storage.open(tmp_path / "a.zarr") as found:
         shutil.rmtree(tmp_path / "a.zarr")
         with pytest.raises(InputError, match=r"'t' of .*a.zarr"):

@@ -42,7 +42,7 @@ def _netcdf(
     ds: xr.Dataset, path: Path, settings: Settings, unlimited: Sequence[Any]
 ) -> Iterator[Mapping[str, Target]]:
     """Make a netCDF-4 file."""
-    engine, lazily = settings.engine, lazy(ds)
+    engine, lazily = settings.engine, _chunked(ds)
     if find_spec(ENGINES[engine]) is None:
         raise MissingExtraError(f"engine={engine!r}", engine)
     if engine == "netcdf4":
@@ -110,7 +110,7 @@ def _zarr(ds: xr.Dataset, path: Path, version: int) -> Iterator[Mapping[str, Tar
         raise MissingExtraError("writing Zarr", "zarr")
     if not path.exists():
         running.undisturbed(lambda: _lay_out_store(ds, path, version))
-    yield {name: _InStore(path, name) for name in lazy(ds)}
+    yield {name: _InStore(path, name) for name in _chunked(ds)}
     for half in path.rglob("*.partial"):  # zarr's, of writers that were killed
         half.unlink()
 
@@ -164,11 +164,13 @@ def lazy(ds: xr.Dataset) -> dict[str, Any]:
     from dask.graph_manipulation import clone
 
     found = {
-        name: xr.conventions.encode_cf_variable(var, name=name).data
-        for name, var in ds.variables.items()
-        if var.chunks is not None
+        name: xr.conventions.encode_cf_variable(var, name=name).data for name, var in _chunked(ds).items()
     }
     return {
-        str(name): clone(array, seed="xgrad-copy") if name in ds.coords else array
-        for name, array in found.items()
+        name: clone(array, seed="xgrad-copy") if name in ds.coords else array for name, array in found.items()
     }
+
+
+def _chunked(ds: xr.Dataset) -> dict[str, xr.Variable]:
+    """Return the variables whose blocks are written one by one, by name."""
+    return {str(name): var for name, var in ds.variables.items() if var.chunks is not None}
