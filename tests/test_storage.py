@@ -275,6 +275,16 @@ def test_dataset_is_left_as_it_was(ds, tmp_path):
     assert ds.encoding["unlimited_dims"] == {"time"}
 
 
+def test_attributes_of_the_dataset_are_left_as_they_were(ds, tmp_path):
+    ds = ds.assign_coords(depth=5.0).chunk(time=4)
+    ds["t"].attrs["coordinates"] = "depth gone"
+    before = ds.copy(deep=True)
+    storage.write(ds, tmp_path / "a.nc")
+    assert_identical(ds, before)
+    with netCDF4.Dataset(tmp_path / "a.nc") as file:
+        assert file["t"].coordinates == "depth"
+
+
 def test_compression_and_chunks(ds, tmp_path):
     storage.write(ds.chunk(time=4), tmp_path / "a.nc", complevel=3)
     with netCDF4.Dataset(tmp_path / "a.nc") as file:

@@ -16,9 +16,10 @@ from xgrad.storage.chunking import stored_chunks, whole_blocks
 CONVENTIONS = "CF-1.11"
 # Encodings that are part of the meaning, not of how some other file was packed: what a variable refers to,
 LINKS = ("bounds", "cell_measures", "climatology", "coordinates", "formula_terms", "geometry", "grid_mapping")
-_DESCRIBED_BY = ("bounds", "cell_measures", "climatology", "geometry", "grid_mapping")
 # and in which unit and calendar a time counts.
 TIMES = ("units", "calendar", "dtype")
+# What these refer to describes coordinates, and is none.
+_DESCRIBED_BY = ("bounds", "cell_measures", "climatology", "geometry", "grid_mapping")
 
 
 @dataclass(frozen=True, slots=True)
