@@ -104,6 +104,31 @@ def test_what_is_no_series_is_refused(ds: xr.Dataset, tmp_path: Path, change: An
         storage.open([first, second])
 
 
+def with_times(path: Path, units: str, first: float = 0.0) -> Path:
+    """Write a file with two times."""
+    times = {"time": ("time", [first, first + 1], {"units": units})}
+    xr.Dataset({"t": ("time", [1.0, 2.0])}, times).to_netcdf(path)
+    return path
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_warnings_name_the_line_of_the_caller(tmp_path: Path, count: int) -> None:
+    paths = [with_times(tmp_path / f"{n}.nc", "fortnights since Tuesday", 2.0 * n) for n in range(count)]
+    with pytest.warns(UserWarning, match="stay plain numbers") as caught:
+        xgrad.open(paths).close()
+    assert {warning.filename for warning in caught} == {__file__}
+
+
+@pytest.mark.filterwarnings("ignore:the times in .* stay plain numbers")
+def test_times_of_one_file_alone_make_no_series(tmp_path: Path) -> None:
+    paths = [
+        with_times(tmp_path / "a.nc", "days since 2001-01-01"),
+        with_times(tmp_path / "b.nc", "fortnights since Tuesday", 2.0),
+    ]
+    with pytest.raises(InputError, match="are no series that can be put together by its coordinates"):
+        xgrad.open(paths)
+
+
 def test_nothing_to_open() -> None:
     with pytest.raises(InputError, match="nothing to open"):
         storage.open([])

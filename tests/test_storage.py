@@ -469,6 +469,15 @@ def test_another_scheduler_is_left_to_its_work(ds, tmp_path):
     assert threads == {threading.get_ident()}
 
 
+def test_too_little_space_without_compression_is_a_warning_in_the_line_of_the_caller(
+    ds, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(200, 100, 100))
+    with pytest.warns(UserWarning, match="without compression, and 100 B are free there") as caught:
+        storage.write(ds, tmp_path / "a.nc", complevel=1)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
 @pytest.mark.parametrize("error", [RuntimeError("NetCDF: HDF error"), OSError(28, "No space left on device")])
 def test_full_disk_is_one_line(ds, tmp_path, monkeypatch, error):
     def fail(self, region, block):

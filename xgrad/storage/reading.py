@@ -12,7 +12,7 @@ from typing import Any
 
 import xarray as xr
 
-from xgrad.errors import InputError, MissingExtraError, XgradError
+from xgrad.errors import InputError, MissingExtraError, XgradError, caller_level
 from xgrad.storage.careful import CarefulEntrypoint
 from xgrad.storage.chunking import READ_BYTES, read_chunks
 from xgrad.storage.intact import OPENED, check_whole, is_remote, state
@@ -117,7 +117,7 @@ def _series(parts: Sequence[xr.Dataset]) -> xr.Dataset:
     except InputError:
         _close(parts)
         raise
-    except (ValueError, xr.MergeError) as error:
+    except (ValueError, TypeError, xr.MergeError) as error:
         _close(parts)
         raise InputError(
             f"the {len(parts)} inputs are no series that can be put together by its coordinates: "
@@ -165,7 +165,8 @@ def way(path: Source) -> dict[str, Any]:
             return options
     except (ValueError, OverflowError) as error:
         warnings.warn(
-            f"the times in {shown!r} stay plain numbers: {str(error).splitlines()[0]}", stacklevel=4
+            f"the times in {shown!r} stay plain numbers: {str(error).splitlines()[0]}",
+            stacklevel=caller_level(),
         )
         return options | {"decode_times": False}
 

@@ -15,7 +15,7 @@ from typing import Any
 import xarray as xr
 
 from xgrad import display
-from xgrad.errors import StorageError, XgradError
+from xgrad.errors import StorageError, XgradError, caller_level
 from xgrad.storage import formats, resuming, running, staging
 from xgrad.storage.encoding import Settings, prepared
 from xgrad.storage.folders import private_folder, sweep
@@ -228,7 +228,7 @@ def _check_space(ds: xr.Dataset, target: Path, settings: Settings) -> int:
         warnings.warn(
             f"{os.fspath(target)!r} needs {display.size(need)} without compression, and "
             f"{display.size(free)} are free there",
-            stacklevel=3,
+            stacklevel=caller_level(),
         )
     return need
 
