@@ -8,10 +8,13 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import types
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import dask
@@ -457,14 +460,56 @@ def test_info_as_json(source, capsys):
 # Clusters
 
 
-def test_scheduler_that_is_not_there(source, target, capsys, monkeypatch):
+@pytest.fixture
+def stranger():
+    """A function that has something answer whoever calls, in these bytes, and returns its address."""
+    with ExitStack() as sockets:
+
+        def answer(server, text):
+            with suppress(OSError):  # the test is over
+                while True:
+                    sockets.enter_context(server.accept()[0]).sendall(text)
+
+        def listen(text):
+            server = sockets.enter_context(socket.create_server(("127.0.0.1", 0)))
+            sockets.callback(server.shutdown, socket.SHUT_RDWR)
+            threading.Thread(target=answer, args=(server, text), daemon=True).start()
+            return f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+        yield listen
+
+
+def test_scheduler_that_is_not_there(source, target, capsys, monkeypatch, stranger):
     monkeypatch.setattr("xgrad.cli.computing._PATIENCE", 0.5)
-    assert run("compute", source, "-o", target, "--scheduler", "tcp://127.0.0.1:9") == 6
-    assert "'tcp://127.0.0.1:9' cannot be reached" in said(capsys)
-    assert run("compute", source, "-o", target, "--scheduler", "nonsense") == 2
-    assert "give an address such as tcp://host:8786" in said(capsys)
+    for address in ("tcp://127.0.0.1:9", stranger(b"")):  # nobody, and somebody who is silent
+        began = time.monotonic()
+        assert run("compute", source, "-o", target, "--scheduler", address) == 6
+        assert time.monotonic() - began < 5
+        assert f"{address!r} cannot be reached: nothing answered in 0.5 s; is it running" in said(capsys)
     assert run("compute", source, "-o", target, "--scheduler", "tcp://127.0.0.1:9", "--workers", "2") == 2
     assert "--workers is for threads" in said(capsys)
+
+
+def test_what_is_no_scheduler(source, target, tmp_path, capsys, stranger):
+    for name, text in {"list": "[1]", "other": "{}", "inproc": '{"address": "inproc://1"}'}.items():
+        (tmp_path / name).write_text(text)
+    for given, reason in {
+        "nonsense": "it has no port, and there is no such file",
+        tmp_path: "it cannot be read (Is a directory)",
+        source: "no scheduler has written this file",
+        tmp_path / "list": "no scheduler has written this file",
+        tmp_path / "other": "no scheduler has written this file",
+        tmp_path / "inproc": "not enough values",
+        "nothing://127.0.0.1:9": "unknown address scheme 'nothing'",
+        "tls://127.0.0.1:9": "TLS expects",
+        stranger(b"SSH-2.0-OpenSSH_9.2p1"): "Unable to allocate",
+    }.items():
+        assert run("compute", source, "-o", target, "--scheduler", given) == 2
+        message = said(capsys)
+        assert message.startswith(f"xgrad: error: --scheduler {str(given)!r} leads to no scheduler: {reason}")
+        assert message.endswith(
+            "; give an address such as tcp://host:8786, or the file that a scheduler has written\n"
+        )
 
 
 def test_scheduler_without_distributed(source, target, capsys, monkeypatch):

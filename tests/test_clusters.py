@@ -21,7 +21,7 @@ import xarray as xr
 from distributed.protocol import serialize, to_serialize
 
 import xgrad
-from xgrad import errors, storage
+from xgrad import cli, errors, storage
 from xgrad.cli.process import EXIT_CODES
 from xgrad.storage import graphs, running
 
@@ -198,6 +198,19 @@ def test_threads_compute_where_they_are_chosen(ds, active, spy):
     with dask.config.set(scheduler="threads"):
         storage.write(chunked(ds, spy), "a.nc")
     assert set(spy.processes) == {os.getpid()}
+
+
+def test_the_command_is_told_of_a_cluster_by_the_file_of_its_scheduler(
+    ds, client, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    storage.write(ds, "in.nc")
+    client.write_scheduler_file("scheduler.json")
+    call = ["compute", "in.nc", "-o", "out.nc", "-d", "lat"]
+    assert cli.run([*call, "--scheduler", "scheduler.json", "--plan"]) == 0
+    assert f"on the cluster {client.scheduler.address}" in capsys.readouterr().out
+    assert cli.run([*call, "--scheduler", "scheduler.json"]) == 0
+    assert_same_bits(loaded("out.nc"), with_threads(ds.grad.compute("lat"), "threads.nc"))
 
 
 def test_no_block_comes_here(ds, active, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shlex
@@ -10,6 +11,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -66,7 +68,9 @@ _WRITING = ("engine", "codec", "complevel", "dtype", "zarr_format", "overwrite",
 @click.option("--memory", type=Size(), help="Choose chunks with which this much memory is enough, as 2GB.")
 @click.option("--workers", type=click.IntRange(1), help="Threads; one a processor if not given.")
 @click.option(
-    "--scheduler", metavar="address", help="Compute on the cluster of this dask.distributed scheduler."
+    "--scheduler",
+    metavar="address|file",
+    help="Compute on the cluster of this dask.distributed scheduler, or of that which wrote this file.",
 )
 @click.option(
     "--engine", type=click.Choice(["netcdf4", "h5netcdf"]), default="netcdf4", help="Writes netCDF."
@@ -163,26 +167,54 @@ def _at_work(scheduler: str | None, workers: int | None) -> Iterator[None]:
         yield
 
 
-def _client(address: str) -> Any:
+def _client(scheduler: str) -> Any:
     """Return the client of a cluster, whose workers Dask then uses."""
     try:
         import distributed
     except ImportError:
         raise errors.MissingExtraError("--scheduler", "distributed") from None
-    connect: Any = distributed.Client
+    library: Any = distributed  # half of it has types
+    address = _address(scheduler)
     try:
-        if not re.fullmatch(r"(\w+://)?.+:\d+", address):
-            raise ValueError("it has no port")
-        return connect(address, timeout=_PATIENCE)
-    except ValueError as error:
-        raise errors.XgradError(
-            f"--scheduler {address!r}: {str(error).splitlines()[0]}; give an address such as tcp://host:8786"
-        ) from error
-    except OSError as error:  # among them that time is over
+        asyncio.run(asyncio.wait_for(_greet(library, address), _PATIENCE))
+        return library.Client(address, timeout=_PATIENCE)
+    except OSError as error:  # among them that time is over, in no words
+        said = str(error).splitlines()[0] if str(error) else f"nothing answered in {_PATIENCE} s"
         raise errors.StorageError(
-            f"the scheduler {address!r} cannot be reached: {str(error).splitlines()[0]}; is it running, and "
+            f"the scheduler {address!r} cannot be reached: {said}; is it running, and "
             "can this machine connect to it?"
         ) from error
+    except Exception as error:  # whatever a stranger's answer, or an address, makes libraries stumble over
+        raise _no_scheduler(scheduler, str(error).splitlines()[0] if str(error) else repr(error)) from error
+
+
+async def _greet(distributed: Any, address: str) -> None:
+    """Shake hands with a scheduler; a client would wait for ever for the answer of what is none."""
+    options = distributed.Security().get_connection_args("client")
+    connection = await distributed.comm.connect(address, **options)
+    await connection.close()
+
+
+def _address(scheduler: str) -> str:
+    """Return the address of a scheduler: what was given, or what a scheduler has written into that file."""
+    if re.fullmatch(r"(\w+://)?.+:\d+", scheduler):
+        return scheduler
+    try:
+        return str(json.loads(Path(scheduler).read_text(encoding="utf-8"))["address"])
+    except FileNotFoundError:
+        raise _no_scheduler(scheduler, "it has no port, and there is no such file") from None
+    except OSError as error:
+        raise _no_scheduler(scheduler, f"it cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError):
+        raise _no_scheduler(scheduler, "no scheduler has written this file") from None
+
+
+def _no_scheduler(scheduler: str, reason: str) -> errors.XgradError:
+    """Return the error for what is no scheduler."""
+    return errors.XgradError(
+        f"--scheduler {scheduler!r} leads to no scheduler: {reason}; give an address such as "
+        "tcp://host:8786, or the file that a scheduler has written"
+    )
 
 
 def _planned(ds: xr.Dataset, variables: list[str] | None, options: dict[str, Any]) -> Plan:
