@@ -23,7 +23,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xgrad.storage.raw import reading
+from xgrad.storage.raw import reading, shared, writing
 from xgrad.storage.raw.reading import RawEntrypoint, raw_variables
 from xgrad.storage.raw.writing import raw_targets
 
@@ -158,8 +158,12 @@ def _selection(pick: Pick, shape: Sequence[int]) -> dict[str, Any]:
 
 @contextmanager
 def small_too() -> Iterator[None]:
-    """Small variables and chunks are read raw too."""
-    with mock.patch.multiple(reading, _SMALL_VARIABLE=-1, _SMALL_CHUNK=0):
+    """Small variables and chunks are read raw too, and pages are what goes past the cache of the system."""
+    with (
+        mock.patch.multiple(reading, _SMALL_VARIABLE=-1, _SMALL_CHUNK=0),
+        mock.patch.multiple(shared, ALIGNED=shared.PAGE, _BUFFER=shared.PAGE),
+        mock.patch.object(writing, "ALIGNED", shared.PAGE),
+    ):
         yield
 
 

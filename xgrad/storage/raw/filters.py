@@ -91,7 +91,7 @@ class Pipeline:
         layout = _LAYOUTS.get(made.get_layout())
         if layout is not None:
             raise Unsupported(f"it is {layout}")
-        if dataset.file.userblock_size or dataset.file.driver != "sec2":
+        if dataset.file.userblock_size or dataset.file.driver not in ("sec2", "fileobj"):
             raise Unsupported("its file has a user block or is spread over several")
         dtype, stored = dataset.dtype, dataset.id.get_type()
         plain = dtype.kind in "iuf" and dtype.itemsize <= 8 and dtype.metadata is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from xarray.backends.locks import HDF5_LOCK
 
 from xgrad.storage.raw.filters import Pipeline, Unsupported
 from xgrad.storage.raw.reading import in_group
+from xgrad.storage.raw.shared import ALIGNED, PAGE, SharedFile
 
 
 @contextmanager
@@ -38,17 +39,20 @@ def raw_targets(
     """
     import h5py
 
-    with HDF5_LOCK:
-        file = h5py.File(path, "r+")
-    try:
+    with closing(SharedFile(path)) as shared:
         with HDF5_LOCK:
-            targets = {
-                name: RawTarget(in_group(file, name), each.shape, codec) for name, each in arrays.items()
-            }
-        yield targets
-    finally:
-        with HDF5_LOCK:
-            file.close()
+            file = h5py.File(shared, "r+", alignment_threshold=ALIGNED, alignment_interval=PAGE)
+        try:
+            with HDF5_LOCK:
+                targets = {
+                    name: RawTarget(shared, in_group(file, name), each.shape, codec)
+                    for name, each in arrays.items()
+                }
+            yield targets
+        finally:
+            with HDF5_LOCK:
+                file.close()
+        shared.check()
 
 
 class RawTarget:
@@ -56,6 +60,8 @@ class RawTarget:
 
     Parameters
     ----------
+    file : SharedFile
+        The file.
     dataset : h5py.Dataset
         The variable; the caller holds the HDF5 lock.
     shape : tuple of int, optional
@@ -69,9 +75,16 @@ class RawTarget:
         Why HDF5 deflates, if it has to.
     """
 
-    def __init__(self, dataset: Any, shape: tuple[int, ...] | None = None, codec: str | None = None) -> None:
+    def __init__(
+        self,
+        file: SharedFile,
+        dataset: Any,
+        shape: tuple[int, ...] | None = None,
+        codec: str | None = None,
+    ) -> None:
         if shape is not None and shape != dataset.shape:
             dataset.resize(shape)
+        self._file = file
         self._dataset = dataset
         self._shape: tuple[int, ...] = dataset.shape
         self._pipeline: Pipeline | None = None
@@ -103,7 +116,9 @@ class RawTarget:
             part = padded
         stored = pipeline.encode(part)
         with HDF5_LOCK:
-            self._dataset.id.write_direct_chunk(start, stored)
+            place = self._file.place(self._dataset, start, stored)
+        if place is not None:
+            self._file.fill(place, stored)
 
     def _leave(self, region: tuple[slice, ...], part: NDArray[Any]) -> None:
         """Leave a part to HDF5."""
