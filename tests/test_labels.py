@@ -62,6 +62,38 @@ def test_units_are_those_of_the_quotient_and_absent_where_there_are_none():
         assert not {"units", "original_units"} & set(result)
 
 
+ON_SCALE, DIFFERENCE, UNKNOWN = (f"temperature: {word}" for word in ("on_scale", "difference", "unknown"))
+
+
+@pytest.mark.parametrize(
+    ("units", "said", "factors", "expected"),
+    [
+        pytest.param("K", ON_SCALE, [LON], DIFFERENCE, id="kelvin"),
+        pytest.param("degC", ON_SCALE, [TIME], DIFFERENCE, id="degrees Celsius"),
+        pytest.param("0.1 degF", ON_SCALE, [LON], DIFFERENCE, id="tenths"),
+        pytest.param("K", ON_SCALE, [along(n=2)], DIFFERENCE, id="second derivative"),
+        pytest.param("K", DIFFERENCE, [LON, LAT], DIFFERENCE, id="of a difference"),
+        pytest.param("K", UNKNOWN, [LON], DIFFERENCE, id="whatever it was"),
+        pytest.param("K m-1", DIFFERENCE, [LON], DIFFERENCE, id="of a gradient"),
+        pytest.param("K m", ON_SCALE, [LON], None, id="a product on its scale"),
+        pytest.param("K2", ON_SCALE, [LON], None, id="a square on its scale"),
+        pytest.param("K", None, [LON], None, id="nothing said"),
+        pytest.param("K", "temperature", [LON], None, id="no word of CF"),
+        pytest.param("K", ["a", "b"], [LON], None, id="no string"),
+        pytest.param("m", ON_SCALE, [LON], None, id="no temperature"),
+        pytest.param(None, ON_SCALE, [LON], None, id="no unit"),
+        pytest.param("K", ON_SCALE, [along(units="K", units_metadata=ON_SCALE)], None, id="they cancel"),
+        pytest.param(
+            "m", None, [along(units="K", units_metadata=ON_SCALE)], DIFFERENCE, id="of a coordinate"
+        ),
+        pytest.param("degF", ON_SCALE, [along(units="K")], None, id="one of two"),
+    ],
+)
+def test_temperatures_become_differences_where_they_are_said_to_be_some(units, said, factors, expected):
+    attrs = {} if said is None else {"units_metadata": said}
+    assert attrs_of(attrs, *factors, units=units).get("units_metadata") == expected
+
+
 # -- standard names ------------------------------------------------------------------------------------
 
 
@@ -182,7 +214,7 @@ OF_THE_VALUES = {
     "valid_min": 0.0, "valid_max": 1.0, "valid_range": [0, 1], "actual_range": [0, 1],
     "flag_values": [0, 1], "flag_masks": [1, 2], "flag_meanings": "a b",
     "cell_methods": "time: mean", "ancillary_variables": "sst_error", "standard_error_multiplier": 2,
-    "units_metadata": "temperature: on_scale", "number_of_significant_digits": 2, "colorBarMaximum": 3.0,
+    "units_metadata": "leap_seconds: utc", "number_of_significant_digits": 2, "colorBarMaximum": 3.0,
     "least_significant_digit": 1, "precision": 2, "_QuantizeBitRoundNumberOfSignificantBits": 8,
 }  # fmt: skip
 OF_THE_STORAGE = {

@@ -469,6 +469,17 @@ def test_another_scheduler_is_left_to_its_work(ds, tmp_path):
     assert threads == {threading.get_ident()}
 
 
+@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
+def test_temperatures_on_their_scale_are_differences_in_derivatives(ds, tmp_path, suffix):
+    ds["t"].attrs["units_metadata"] = "temperature: on_scale"
+    storage.write(ds, tmp_path / f"in{suffix}")
+    with storage.open(tmp_path / f"in{suffix}") as found:
+        storage.write(found.grad.compute("x"), tmp_path / f"out{suffix}")
+    with storage.open(tmp_path / f"out{suffix}") as found:
+        assert found["dt_dx"].attrs["units_metadata"] == "temperature: difference"
+        assert found["dt_dx"].attrs["units"] == "K degree-1"
+
+
 def test_too_little_space_without_compression_is_a_warning_in_the_line_of_the_caller(
     ds, tmp_path, monkeypatch
 ):

@@ -156,7 +156,7 @@ def test_every_word_of_the_table_is_one_of_udunits():
 
 
 def test_the_kind_of_every_word_is_right():
-    degree, celsius = cf_units.Unit("degree"), cf_units.Unit("celsius")
+    degree, celsius, kelvin = map(cf_units.Unit, ("degree", "celsius", "kelvin"))
     for word, (_, kind) in (*WORDS.names.items(), *WORDS.symbols.items()):
         unit = udunits(word)
         if unit is None:
@@ -164,6 +164,7 @@ def test_the_kind_of_every_word_is_right():
         else:
             assert (kind == "degree") == (unit == degree), word
             assert (kind == "celsius") == (unit == celsius), word
+            assert (kind in ("celsius", "thermal")) == unit.is_convertible(kelvin), word
             assert (kind == "log") == ("(re" in unit.definition), word
 
 

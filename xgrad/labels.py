@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from xgrad.units import derivative_units, is_logarithmic
+from xgrad.units import derivative_units, has_temperature, is_logarithmic
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,10 @@ _STALE = frozenset(
     }
 )
 _STALE_PREFIXES = ("_Quantize", "standard_name_", "alternate_standard_name", "proposed_standard_name")
+
+# What `units_metadata` says of a temperature, by section 3.1.2 of CF 1.11.
+_DIFFERENCE = "temperature: difference"
+_TEMPERATURES = ("temperature: on_scale", _DIFFERENCE, "temperature: unknown")
 
 _ORDINALS = (
     *("", "", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"),
@@ -156,8 +160,9 @@ def derivative_attrs(
     Returns
     -------
     dict
-        `long_name` always; `units` where one can be formed; `standard_name` where one is formed that the CF
-        table has; the comment; then those attributes of the field that are true of its derivative as well.
+        `long_name` always; `units` where one can be formed, and `units_metadata` where those of the field say
+        that it is a temperature; `standard_name` where one is formed that the CF table has; the comment; then
+        those attributes of the field that are true of its derivative as well.
 
     Notes
     -----
@@ -172,9 +177,24 @@ def derivative_attrs(
         result["standard_name"] = standard_name
     if formed is not None:
         result["units"] = formed
+    if has_temperature(formed) and _differences(attrs, units, along):
+        result["units_metadata"] = _DIFFERENCE
     if comment := plain(comment):
         result["comment"] = comment
     return result | {key: value for key, value in attrs.items() if not _stale(key)}
+
+
+def _differences(attrs: Mapping[Any, Any], units: str | None, along: Sequence[Along]) -> bool:
+    """Whether `units_metadata` lets every temperature in the unit of a derivative be called a difference.
+
+    One that stands alone becomes a difference, whatever it was; its product with something else does not.
+    """
+    said = [
+        (has_temperature(units, alone=True), str(each.get("units_metadata")))
+        for each, units in ((attrs, units), *((factor.attrs, factor.units) for factor in along))
+        if has_temperature(units)
+    ]
+    return all(word == _DIFFERENCE or (alone and word in _TEMPERATURES) for alone, word in said)
 
 
 def _stale(key: object) -> bool:

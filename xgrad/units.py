@@ -73,6 +73,32 @@ def problem(units: object) -> str | None:
     return None if reason is None else f"units {_shown(units)}: {reason}"
 
 
+def has_temperature(units: object, *, alone: bool = False) -> bool:
+    """
+    Whether this is a unit of temperature, or a product with one.
+
+    Parameters
+    ----------
+    units : str or None
+        A `units` attribute.
+    alone : bool
+        Whether there may be nothing else but numbers in it.
+
+    Returns
+    -------
+    bool
+        False too where the unit cannot be read.
+
+    Examples
+    --------
+    >>> has_temperature("W m-2 K-1"), has_temperature("W m-2 K-1", alone=True)
+    (True, False)
+    """
+    powers = [(word, power) for word, power in _read(units).factors or () if word[0] not in ".0123456789"]
+    thermal = [power for word, power in powers if _resolve(word)[2] in ("celsius", "thermal")]
+    return [power for _, power in powers] == thermal == [1] if alone else bool(thermal)
+
+
 def is_logarithmic(units: object) -> bool:
     """Whether this is a logarithmic scale, such as "dBZ", whose differences have no unit."""
     return _read(units).logarithmic
@@ -289,7 +315,7 @@ def _words() -> _Words:
         table.setdefault(key, []).extend((rest if colon else line).split())
     names: dict[str, tuple[str, str]] = {}
     symbols: dict[str, tuple[str, str]] = {}
-    for kind in ("degree", "celsius", "log", "plain"):
+    for kind in ("degree", "celsius", "thermal", "log", "plain"):
         for entry in table[f"{kind} name"]:
             singular, _, plural = entry.partition("/")
             for form in (singular, plural or _plural(singular)):
