@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import pickle
 import subprocess
 import sys
@@ -14,13 +15,17 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
+import xarray as xr
 from dask.base import tokenize
 from dask.callbacks import Callback
 from dask.core import flatten
 from dask.utils import key_split
+from hypothesis import given
+from hypothesis import strategies as st
 from strategies import make_scheme, noise, same_bits, with_gaps
 
 from xgrad import chunks as module
+from xgrad import compute, gradient
 from xgrad.chunks import partials
 from xgrad.halos import Partial, Piece
 from xgrad.schemes import Scheme, scheme
@@ -456,12 +461,57 @@ def test_dask_goes_from_chunk_to_neighbouring_chunk() -> None:
     assert most_alive(partials(source, wanted, gaps=False)) <= 0.6 * stock
 
 
-def test_very_many_chunks_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    source, made = da.zeros(60, chunks=1), scheme_of("uniform", 60)
-    partials(source, [Partial(0, made)], gaps=True)  # warnings are errors here
+MB = 2**20
+
+
+@pytest.mark.parametrize(
+    ("chunks", "itemsize", "most", "expected"),
+    [
+        pytest.param([(1,) * 60], 8, 59, (60,), id="a small array is one chunk"),
+        pytest.param([(1,) * 200_000, (100,), (200,)], 4, 100_000, (256, 100, 200), id="the axis of many"),
+        pytest.param([(10,) * 800, (10,) * 400], 8, 100_000, (2560, 1280), id="both in turn"),
+        pytest.param([(MB,) * 200_000], 8, 100_000, (2 * MB,), id="just not so many"),
+        pytest.param([(MB,) * 2_000_000], 8, 100_000, None, id="chunks would be too large"),
+        pytest.param([(1, 3) * 50_001], 8, 100_000, (200_004,), id="uneven ones"),
+        pytest.param([(0,), (1,) * 60], 8, 59, (1, 1), id="nothing"),
+    ],
+)
+def test_larger_chunks(
+    chunks: list[tuple[int, ...]], itemsize: int, most: int, expected: tuple[int, ...] | None
+) -> None:
+    assert module.larger(chunks, itemsize, most) == expected
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 300), st.integers(1, 40)), min_size=1, max_size=3),
+    st.sampled_from([1, 8, 10**5]),
+    st.integers(1, 1000),
+)
+def test_larger_chunks_are_as_few_as_asked_and_no_smaller(
+    axes: list[tuple[int, int]], itemsize: int, most: int
+) -> None:
+    chunks = [(size,) * count for count, size in axes]
+    found = module.larger(chunks, itemsize, most)
+    if found is None:
+        assert math.prod(count * size for count, size in axes) * itemsize > 64 * MB
+    else:
+        counts = [-(-count * size // new) for (count, size), new in zip(axes, found, strict=True)]
+        assert math.prod(counts) <= most
+        assert all(size <= new <= count * size for (count, size), new in zip(axes, found, strict=True))
+
+
+def test_very_many_chunks_are_warned_of_with_sizes_that_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = da.zeros((60, 4), chunks=(1, 4))
+    gradient(source, axis=0)  # warnings are errors here
     monkeypatch.setattr(module, "_MANY_CHUNKS", 59)
-    with pytest.warns(da.PerformanceWarning, match="60 chunks.*rechunk"):
-        partials(source, [Partial(0, made)], gaps=True)
+    with pytest.warns(da.PerformanceWarning, match=r"60 chunks.*; chunks=\{0: 60\} would make 1 of them$"):
+        gradient(source, axis=0)
+    array = xr.DataArray(source, {"x": np.arange(60.0)}, dims=("x", "y"), name="f")
+    with pytest.warns(da.PerformanceWarning, match=r"\{'x': 60\} would make 1 .* --chunks x:60, or --memory"):
+        compute(array, "x")
+    monkeypatch.setattr(module, "_MOST", 60)
+    with pytest.warns(da.PerformanceWarning, match="60 chunks.*; 0 MiB a chunk would be too many still"):
+        compute(array, "x")
 
 
 @pytest.mark.parametrize("gaps", [True, False])

@@ -14,7 +14,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
 from xgrad.axes import Axis, axis_from_spacing
-from xgrad.chunks import is_chunked, partials
+from xgrad.chunks import is_chunked, partials, warn_of_many
 from xgrad.errors import CoordinateError, XgradError
 from xgrad.halos import Partial
 from xgrad.quantities import is_quantity
@@ -175,6 +175,8 @@ def gradient(
         wanted.append(_partial(one, line, order=int(order), edge_order=int(edge_order)))
     if not wanted:
         return ()
+    if is_chunked(data):
+        warn_of_many(data.chunks, data.dtype.itemsize)
     results = _differentiate(data, wanted)
     return results[0] if len(results) == 1 else results
 

@@ -9,9 +9,10 @@ whole circle (one task a pole). The chunks of the result are those of the input,
 from __future__ import annotations
 
 import itertools
+import math
 import operator
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -36,6 +37,8 @@ from .halos import (
 )
 
 _MANY_CHUNKS = 100_000
+# Bytes of a chunk that is large against the cost of its tasks, and of one that leaves memory for others.
+_ENOUGH, _MOST = 16 * 2**20, 128 * 2**20
 
 Array = Any
 
@@ -229,6 +232,80 @@ def stacked(arrays: Sequence[Array]) -> Array:
     return da.stack(arrays).rechunk({0: -1})
 
 
+def warn_of_many(
+    chunks: Sequence[Sequence[int]], itemsize: int, dims: Sequence[Hashable] | None = None
+) -> None:
+    """Warn of more chunks than Dask can be expected to plan, and name sizes that would do.
+
+    Parameters
+    ----------
+    chunks : sequence of sequence of int
+        The lengths of the chunks along each axis.
+    itemsize : int
+        Bytes of a value.
+    dims : sequence of hashable, optional
+        The names of the axes.
+    """
+    count = math.prod(map(len, chunks))
+    if count <= _MANY_CHUNKS:
+        return
+    import dask.array as da
+
+    sizes = larger(chunks, itemsize, _MANY_CHUNKS)
+    if sizes is None:
+        advice = f"{_MOST >> 20} MiB a chunk would be too many still: differentiate them in parts"
+    else:
+        fewer, names = _counts(chunks, sizes), range(len(chunks)) if dims is None else dims
+        given = {names[i]: size for i, size in enumerate(sizes) if fewer[i] < len(chunks[i])}
+        advice = f"chunks={given} would make {math.prod(fewer)} of them"
+        if dims is not None:
+            option = ",".join(f"{dim}:{size}" for dim, size in given.items())
+            advice += f" (on the command line --chunks {option}, or --memory)"
+    warnings.warn(
+        f"the data have {count} chunks, for each of which Dask makes and schedules tasks; {advice}",
+        da.PerformanceWarning,
+        stacklevel=caller_level(),
+    )
+
+
+def larger(chunks: Sequence[Sequence[int]], itemsize: int, most: int) -> tuple[int, ...] | None:
+    """Find sizes of chunks of which there are not so many.
+
+    Parameters
+    ----------
+    chunks : sequence of sequence of int
+        The lengths of the chunks that there are, along each axis.
+    itemsize : int
+        Bytes of a value.
+    most : int
+        How many chunks there may be.
+
+    Returns
+    -------
+    tuple of int or None
+        A size for each axis, of several chunks that there are; 16 MiB a chunk or more, unless the data are
+        smaller. None if 128 MiB a chunk are not enough.
+
+    Examples
+    --------
+    >>> larger([(1,) * 200_000, (100,), (200,)], 4, 100_000)
+    (256, 100, 200)
+    """
+    sizes = [max(*along, 1) for along in chunks]
+    while True:
+        counts = _counts(chunks, sizes)
+        count, nbytes = math.prod(counts), math.prod(sizes) * itemsize
+        if count <= 1 or 2 * nbytes > _MOST or (count <= most and nbytes >= _ENOUGH):
+            return tuple(sizes) if count <= most else None
+        axis = counts.index(max(counts))
+        sizes[axis] = min(2 * sizes[axis], sum(chunks[axis]))
+
+
+def _counts(chunks: Sequence[Sequence[int]], sizes: Sequence[int]) -> list[int]:
+    """Return how many chunks of some sizes there are along each axis."""
+    return [math.ceil(sum(along) / size) for along, size in zip(chunks, sizes, strict=True)]
+
+
 def like(array: Array, chunks: Sequence[tuple[int, ...]] | None) -> Array:
     """Return an array chunked as asked (size-1 dimensions in one), or in memory where that is None."""
     if chunks is None:
@@ -304,11 +381,6 @@ def _lazy(
     from dask.base import tokenize
     from dask.highlevelgraph import HighLevelGraph
 
-    if data.npartitions > _MANY_CHUNKS:
-        many = f"the data have {data.npartitions} chunks, for each of which Dask makes and schedules tasks"
-        warnings.warn(
-            f"{many}; rechunk to fewer, of 100 MB or so", da.PerformanceWarning, stacklevel=caller_level()
-        )
     factors = [like(factor, data.chunks) for factor in factors]
     token = tokenize(data.name, wanted, task, [factor.name for factor in factors])
     name, slabs = f"xgrad-partials-{token}", f"xgrad-halo-{token}"

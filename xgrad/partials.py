@@ -371,13 +371,15 @@ def _mixed(data: Any, output: Output, gaps: bool) -> Any:
 
 
 def _warn(decided: Plan) -> None:
-    """Warn of what limits accuracy, and of units with which none can be formed; quantities know theirs."""
+    """Warn of what limits accuracy, of too many chunks, and of units with which none can be formed."""
     for text in dict.fromkeys(f.frame.warning for f in decided.fields if f.frame is not None):
         if text is not None:
             warnings.warn(text, PrecisionWarning, stacklevel=caller_level())
     found: list[str | None] = []
     for field in decided.fields:
-        outputs = [output for output in field.outputs if output.unit is None]
+        if field.chunks is not None:
+            chunks.warn_of_many(field.chunks, getattr(field.dtype, "itemsize", 8), field.dims)
+        outputs = [output for output in field.outputs if output.unit is None]  # quantities know theirs
         if outputs:
             found.append(field.units)
         found += [step.axis.units for output in outputs if not output.direction for step in output.steps]
