@@ -168,9 +168,10 @@ class SharedFile(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Read from the place on."""
         self._settle()
-        count = os.preadv(self._file, [buffer], self._at)
-        self._at += count
-        return count
+        found = os.pread(self._file, len(buffer), self._at)
+        memoryview(buffer)[: len(found)] = found
+        self._at += len(found)
+        return len(found)
 
     def write(self, data: Any) -> int:
         """Write from the place on, unless that is left to `fill`."""
