@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import inspect
 import io
 import json
@@ -853,3 +854,32 @@ def test_reader_that_has_enough_is_no_error(source):
     os.close(writer)
     assert process.returncode == 128 + signal.SIGPIPE
     assert process.stderr == ""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="of the GNU C library")
+def test_threads_of_the_command_share_their_memory(tmp_path):
+    """Each place that memory comes from is a heap in what the C library tells of itself."""
+    code = f"""
+import ctypes, sys, threading
+if "shared" in sys.argv:
+    from xgrad.cli.process import share_memory
+    share_memory()
+library = ctypes.CDLL(None)
+library.malloc.restype = library.fopen.restype = ctypes.c_void_p
+together = threading.Barrier(4)
+def work():
+    together.wait()
+    library.malloc(1000)
+    together.wait()
+threads = [threading.Thread(target=work) for _ in range(4)]
+for each in threads: each.start()
+for each in threads: each.join()
+file = library.fopen({os.fspath(tmp_path / "heaps").encode()!r}, b"w")
+library.malloc_info(0, ctypes.c_void_p(file))
+library.fclose(ctypes.c_void_p(file))
+"""
+    heaps = {}
+    for way in ("shared", "apart"):
+        subprocess.run([sys.executable, "-c", code, way], check=True)
+        heaps[way] = (tmp_path / "heaps").read_text().count("<heap nr=")
+    assert heaps["shared"] == 1 < heaps["apart"]

@@ -135,7 +135,7 @@ GOALS = (
     ),
     Goal("netCDF, memory: xgrad / xarray", _FILES, "netCDF", "xgrad", "xarray", "≤", 0.6, MEMORY),
     Goal("netCDF, 16 MiB chunks, two threads, MiB", _FILES, "netCDF", "xgrad", None, "≤", 438, MEMORY),
-    Goal("file 8 times as large, memory", "growing", "*", "8 times", "1 times", "≤", 1.05, MEMORY),
+    Goal("file up to 8 times as large, memory", "growing", "*", "[248] times", "1 times", "≤", 1.05, MEMORY),
     Goal("40 × 60, two dims: xgrad / xarray", "small", "*", "xgrad", "xarray", "≤", 1.5),
     Goal("first call, kernels cached, s", "first", "*", "first call, kernels cached", None, "≤", 0.7),
 )

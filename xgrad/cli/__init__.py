@@ -8,13 +8,14 @@ from typing import NoReturn
 
 from xgrad.cli import completing
 from xgrad.cli.commands import command
-from xgrad.cli.process import end, exit_code, watch
+from xgrad.cli.process import end, exit_code, share_memory, watch
 
 
 def main() -> NoReturn:
     """Run the command that the process was started with, and end the process."""
     if completing.VARIABLE in os.environ:
         end(completing.complete(command, os.environ[completing.VARIABLE]))
+    share_memory()
     watch()
     end(run())
 
