@@ -27,6 +27,7 @@ import pytest
 import xarray as xr
 
 import xgrad
+from xgrad.cli import completing
 from xgrad.cli.commands import command
 
 fcntl = pytest.importorskip("fcntl")
@@ -404,6 +405,8 @@ def test_completion_in_bash(files, programs, tmp_path):
         complete_it xgrad compute none.nc -v ""
         complete_it xgrad compute --geometry cu
         complete_it xgrad compute --codec ""
+        complete_it xgrad compute in.nc --codec = i
+        complete_it xgrad compute in.nc --dims =
     """
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
@@ -418,7 +421,49 @@ def test_completion_in_bash(files, programs, tmp_path):
         "",
         "curvilinear",
         "isal zlib hdf5",
+        "isal",
+        "time lat lon",
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "word", "values"),
+    [
+        ("xgrad comp", "comp", ["completion", "compute"]),
+        ("xgrad compute in.nc --dims time,l", "time,l", ["time,lat", "time,lon"]),
+        ("xgrad compute in.nc --dims=time,l", "--dims=time,l", ["time,lat", "time,lon"]),
+        ("xgrad compute in.nc --codec ", "", ["isal", "zlib", "hdf5"]),
+    ],
+)
+def test_answers_for_zsh_and_fish(files, programs, words, word, values):
+    """What their scripts get; what they make of it has been seen in zsh 5.9 and fish 3.6."""
+
+    def answer(**variables: str) -> list[str]:
+        done = subprocess.run(
+            [programs / "xgrad"], cwd=files, env=os.environ | variables, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.splitlines()
+
+    zsh = answer(_XGRAD_COMPLETE="zsh_complete", COMP_WORDS=words, COMP_CWORD=str(words.count(" ")))
+    assert list(zip(zsh[::3], zsh[1::3], strict=True)) == [("plain", value) for value in values]
+    fish = answer(_XGRAD_COMPLETE="fish_complete", COMP_WORDS=words, COMP_CWORD=word)
+    assert [line.split("\t")[0] for line in fish] == [f"plain,{value}" for value in values]
+
+
+def test_scripts_for_zsh_and_fish():
+    """What click's own got wrong: values behind an equals sign, with commas in them, and below "~"."""
+    zsh = completing.script(command, "zsh")
+    before, _, after = zsh.partition("[[ $PREFIX == --*=* ]] && compset -P 1 '*='\n")
+    assert before.endswith("return 1\n\n    ")
+    assert after.startswith("    response=(")
+    assert "compadd -V unsorted -a completions\n" in after
+    assert "-U -V" not in after
+    fish = completing.script(command, "fish")
+    assert "string split --max 1 , $answer" in fish
+    assert "printf '%s\\n' \"$option$parts[2]\"" in fish
+    assert "complete --do-complete \"'' $word\"" in fish
+    assert fish.endswith('complete --no-files --command xgrad --arguments "(_xgrad_completion)"\n')
 
 
 def test_version_of_the_command(programs, tmp_path):

@@ -118,7 +118,7 @@ def _completion(shell: str) -> None:
 
     \b
     bash: add to ~/.bashrc                  eval "$(xgrad completion bash)"
-    zsh:  add to ~/.zshrc                   eval "$(xgrad completion zsh)"
+    zsh:  add to ~/.zshrc, below compinit   eval "$(xgrad completion zsh)"
     fish: save as                           ~/.config/fish/completions/xgrad.fish
     """
     click.echo(completing.script(command, shell), nl=False)

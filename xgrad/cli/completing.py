@@ -8,12 +8,68 @@ from collections.abc import Callable, Iterable
 
 import click
 import xarray as xr
-from click.shell_completion import CompletionItem, get_completion_class, shell_complete
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ZshComplete,
+    add_completion_class,
+    get_completion_class,
+    shell_complete,
+)
 
 VARIABLE = "_XGRAD_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+# What click makes of a shell, mended for values: behind an equals sign, with commas in them, and below "~".
+
+
+class _Bash(BashComplete):
+    """Bash, for which an option, an equals sign and a value are three words."""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """Return the words before the one that is completed, and that one."""
+        args, incomplete = super().get_completion_args()
+        return [arg for arg in args if arg != "="], incomplete
+
+
+class _Zsh(ZshComplete):
+    """Zsh, which would put a value in the place of the option before it."""
+
+    source_template = ZshComplete.source_template.replace(
+        "    response=", "    [[ $PREFIX == --*=* ]] && compset -P 1 '*='\n    response=", 1
+    ).replace("compadd -U", "compadd")  # which matches nothing, and so keeps nothing either
+
+
+class _Fish(FishComplete):
+    """Fish, which completes whole words, expands no "~" in what it gets as text, and cut names at commas."""
+
+    source_template = """\
+function %(complete_func)s
+    set -l word (commandline -ct)
+    set -l option (string match --regex -- '^--[^=]+=' $word)
+    set -lx %(complete_var)s fish_complete
+    set -lx COMP_WORDS (commandline -cp)
+    set -lx COMP_CWORD $word
+    for answer in (%(prog_name)s)
+        set -l parts (string split --max 1 , $answer)
+        if test $parts[1] = plain
+            printf '%%s\\n' "$option$parts[2]"
+        else
+            complete --do-complete "'' $word"
+        end
+    end
+end
+
+complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
+"""
+
+
+for _class in (_Bash, _Zsh, _Fish):
+    add_completion_class(_class)
 
 
 def script(command: click.Command, shell: str) -> str:
