@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import tempfile
-from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from . import children
-from .jobs import Job, expected_of, make_source
+from .jobs import ANYTHING, LINE, Job, inputs
+from .outcomes import Outcome
 
 WAYS = ("touched", "replaced", "rewritten", "cut off", "removed")
 
 
-def run(trials: int, seed: int) -> list[str]:
-    """Change inputs at random moments of a run; print a line for each way.
+def run(trials: int, seed: int) -> Iterator[Outcome]:
+    """Change inputs at random moments of a run.
 
     Parameters
     ----------
@@ -25,20 +25,16 @@ def run(trials: int, seed: int) -> list[str]:
     seed : int
         The same seed gives the same moments.
 
-    Returns
-    -------
-    list of str
-        What was wrong.
+    Yields
+    ------
+    Outcome
+        What came of each.
     """
-    rng, problems = random.Random(seed), list[str]()
-    codes: dict[str, Counter[str]] = {way: Counter() for way in WAYS}
-    with tempfile.TemporaryDirectory() as place:
-        aside = Path(place)
-        make_source(aside / "in.nc")
-        make_source(aside / "other.nc", seed=1)
+    rng = random.Random(seed)
+    with inputs() as aside:
         shutil.copy2(aside / "in.nc", aside / "kept.nc")
         job = Job("netCDF4, raw", aside / "here", aside)
-        expected, seconds = expected_of(job)
+        seconds = job.seconds  # while the input is what it was
         for at in range(trials):
             way = WAYS[at % len(WAYS)]
             (aside / "in.nc").unlink(missing_ok=True)
@@ -52,18 +48,10 @@ def run(trials: int, seed: int) -> list[str]:
             if child.poll() is None:
                 _change(aside, way)
             code = child.finish()
-            codes[way][f"{code} in {phase}"] += 1
-            target = job.target_is(expected)
-            if code == 7:
-                right = target == "absent" and not job.left() and child.said().count("\n") == 1
-            else:  # it was done before
-                right = code == 0 and target == "new" and phase in ("publishing", "ending")
-            if not right:
-                problems.append(f"{way} in {phase}: exit code {code}, {target}, {job.left()}: {child.said()}")
-    for way, found in codes.items():
-        said = ", ".join(f"exit code {code} {count}" for code, count in sorted(found.items()))
-        print(f"input {way:10} {found.total():3} trials: {said}", flush=True)
-    return problems
+            ends = {7: LINE} | ({0: ANYTHING} if phase in ("publishing", "ending") else {})
+            _, problems = job.judged(child, ends, failed=("absent",))
+            said = [f"in {phase}: {each}" for each in problems]
+            yield Outcome(f"input {way}", [f"exit code {code} in {phase}"], said)
 
 
 def _change(aside: Path, way: str) -> None:
@@ -83,13 +71,10 @@ def _change(aside: Path, way: str) -> None:
         path.unlink()
 
 
-def links(seed: int = 0) -> list[str]:
-    """Have the target be the input, under other names; print a line."""
-    problems: list[str] = []
-    with tempfile.TemporaryDirectory() as place:
-        aside = Path(place)
+def links(trials: int, seed: int) -> Iterator[Outcome]:
+    """Have the target be the input, under other names."""
+    with inputs(3) as aside:
         source = aside / "in.nc"
-        make_source(source, 3, seed)
         content = source.read_bytes()
         (aside / "symbolic.nc").symlink_to(source)
         (aside / "hard.nc").hardlink_to(source)
@@ -100,9 +85,9 @@ def links(seed: int = 0) -> list[str]:
             for target in names:
                 arguments = ("compute", aside / given, "-o", aside / target, "-d", "lat", "--overwrite")
                 child = children.start(arguments, aside / "stderr")
+                problems = []
                 if child.finish() != 5 or "is the input" not in child.said():
                     problems.append(f"{given} to {target}: exit code {child.code}, {child.said()}")
-        if source.read_bytes() != content:
-            problems.append("the input was changed")
-        print(f"{len(names) ** 2} targets that are the input: {len(problems)} not refused", flush=True)
-    return problems
+                if source.read_bytes() != content:
+                    problems.append(f"{given} to {target}: the input was changed")
+                yield Outcome("targets that are the input", [f"exit code {child.code}"], problems)

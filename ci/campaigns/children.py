@@ -28,6 +28,7 @@ class Child:
     memory: mmap.mmap
     began: float
     code: int | None = None
+    seconds: float = 0.0  # from the signal that was to stop it to its end
 
     def poll(self) -> int | None:
         """Return the exit code if it has ended, negative for a signal."""
@@ -57,6 +58,20 @@ class Child:
         """Send a signal."""
         os.kill(self.pid, number)
 
+    def stop(self, number: int) -> None:
+        """Send a signal, and wait for the end."""
+        if self.poll() is None:
+            self.kill(number)
+            self.end(20)
+
+    def end(self, seconds: float) -> None:
+        """Wait for the end of what has been disturbed; what does not is killed, and has that exit code."""
+        disturbed = time.monotonic()
+        if self.wait(seconds) is None:
+            self.kill(signal.SIGKILL)
+            self.finish()
+        self.seconds = time.monotonic() - disturbed
+
     def phase(self) -> str:
         """Return what it was doing last."""
         return PHASES[self.memory[0]]
@@ -68,6 +83,7 @@ class Child:
 
 def warm() -> None:
     """Import everything and compile the kernels, without a thread that a child would lack."""
+    import distributed  # noqa: F401
     import h5netcdf  # noqa: F401
     import netCDF4  # noqa: F401
     import numpy as np
@@ -108,6 +124,14 @@ def start(arguments: Sequence[Any], stderr: Path, before: Callable[[], None] | N
     while child.phase() == "forking" and child.poll() is None:
         time.sleep(0.001)
     return child
+
+
+def spawn(command: Sequence[Any], output: Path) -> Child:
+    """Start a process of its own, whose phases are not known."""
+    began, words = time.monotonic(), [os.fspath(each) for each in command]
+    to = [(os.POSIX_SPAWN_OPEN, 1, output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)]
+    pid = os.posix_spawn(words[0], words, os.environ, file_actions=[*to, (os.POSIX_SPAWN_DUP2, 1, 2)])
+    return Child(pid, output, mmap.mmap(-1, 1), began)
 
 
 def apart(function: Callable[[], str]) -> str:

@@ -7,99 +7,59 @@ import random
 import resource
 import shutil
 import subprocess
-import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .jobs import KINDS, Job, expected_of, make_source
+from .jobs import ANYTHING, KINDS, Job, inputs, old_of
+from .outcomes import Outcome
 
 
-def run(trials: int, seed: int) -> list[str]:
-    """Let disks be full at many sizes; print a line for each kind of file and of limit.
+def run(trials: int, seed: int) -> Iterator[Outcome]:
+    """Let disks be full at many sizes.
 
     Parameters
     ----------
     trials : int
-        How many of each kind.
+        How many of each kind of file and of limit; each second time there is an old target.
     seed : int
         The same seed gives the same sizes.
 
-    Returns
-    -------
-    list of str
-        What was wrong.
+    Yields
+    ------
+    Outcome
+        What came of each.
     """
-    rng, problems = random.Random(seed), list[str]()
-    with tempfile.TemporaryDirectory() as place:
-        aside = Path(place)
-        make_source(aside / "in.nc")
-        with _small_disk(aside / "disk") as disk:
-            for kind in KINDS:
-                job = Job(kind, aside / "before", aside)
-                expected, _ = expected_of(job)
-                size = _size(expected)
-                problems += _trials(kind, aside, trials, "a limit of the size of files", rng, expected, None)
-                if disk is not None:
-                    problems += _trials(kind, aside, trials, "a small disk", rng, expected, (disk, size))
-    return problems
+    rng = random.Random(seed)
+    with inputs() as aside, _small_disk(aside / "disk") as disk:
+        for kind in KINDS:
+            for at in range(trials):
+                old = old_of(kind, aside) if at % 2 else None
+                for place in (aside, disk):
+                    if place is not None:
+                        job = Job(kind, place / "here", aside, old)
+                        yield _filled(job, disk if place is disk else None, rng.uniform(0, 0.95))
 
 
-def _trials(
-    kind: str,
-    aside: Path,
-    trials: int,
-    limit: str,
-    rng: random.Random,
-    expected: Path,
-    small: tuple[Path, int] | None,
-) -> list[str]:
-    """Fill up disks for one kind; each second time there is an old target."""
-    problems, codes = list[str](), Counter[int]()
-    for at in range(trials):
-        old = expected if at % 2 else None
-        job = Job(kind, small[0] / "here" if small else aside / "here", aside, old)
-        job.reset()
-        if small:
-            full = rng.uniform(0, 0.95) * small[1]
-            child = job.start(_leave(small[0], int(full)))
-        else:
-            largest = max(each.stat().st_size for each in _files(expected))
-            child = job.start(_limited(int(rng.uniform(0, 0.95) * largest)))
-        code = child.finish()
-        codes[code] += 1
-        if small:
-            (small[0] / "ballast").unlink(missing_ok=True)
-        wrong = _judge(job, code, child.said(), expected)
-        problems += [f"{kind}, {limit}, trial {at}: {each}" for each in wrong]
-    said = ", ".join(f"{_name(code)} {count}" for code, count in sorted(codes.items()))
-    print(f"{kind:12} {limit:28} {trials:3} trials: {len(problems)} problems; {said}", flush=True)
-    return problems
-
-
-def _judge(job: Job, code: int, said: str, expected: Path) -> list[str]:
-    """Return what is wrong after a run without enough space."""
-    problems = []
-    target = job.target_is(expected)
-    if code != 0 and target != ("absent" if job.old is None else "old"):
-        problems.append(f"exit code {code}, and the target is {target}")
-    if code == 6:
-        lines = [line for line in said.splitlines() if "warning" not in line]
-        if len(lines) != 1 or "needs" not in said or "free" not in said:
-            problems.append(f"said {said!r}")
-        if job.left():
-            problems.append(f"left behind: {job.left()}")
-    elif code < 0 and job.kind == "h5netcdf":  # its C library crashed: the next run sweeps
-        child = job.start()
-        if child.finish() != 0 or job.left():
-            problems.append(f"not swept after {code}: {job.left()}, {child.said()}")
-    elif code != 0:
-        problems.append(f"exit code {code}: {said}")
-    elif target not in ("new", "old"):
-        problems.append(f"done, but the target is {target}")
-    return problems
+def _filled(job: Job, disk: Path | None, part: float) -> Outcome:
+    """Have room for a part of the result, on a disk or in any file."""
+    job.reset()
+    sizes = [each.stat().st_size for each in (job.expected, *job.expected.rglob("*")) if each.is_file()]
+    if disk is None:
+        child = job.start(_limited(int(part * max(sizes))))
+    else:
+        child = job.start(_leave(disk, int(part * sum(sizes))))
+    code = child.finish()
+    if disk is not None:
+        (disk / "ballast").unlink(missing_ok=True)
+    crashed = code < 0 and job.kind == "h5netcdf"  # its C library: the next run sweeps
+    known = {0: ANYTHING, 6: "(.*warning.*\n)*.*needs.*free.*\n"} | ({code: ANYTHING} if crashed else {})
+    _, problems = job.judged(child, known, failed=("absent", "old"), kept=job.left() if crashed else ())
+    if crashed:
+        problems += job.again()
+    row = f"{job.kind:12} {'a limit of the size' if disk is None else 'a small disk'}"
+    return Outcome(row, ["had enough" if code == 0 else f"exit code {code}"], problems)
 
 
 def _limited(size: int) -> Callable[[], None]:
@@ -142,18 +102,3 @@ def _small_disk(place: Path) -> Iterator[Path | None]:
             if subprocess.run(["umount", place], check=False, capture_output=True).returncode == 0:
                 break
             time.sleep(0.1)
-
-
-def _files(path: Path) -> list[Path]:
-    """Return the files of a target."""
-    return [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
-
-
-def _size(path: Path) -> int:
-    """Return the bytes of a target."""
-    return sum(each.stat().st_size for each in _files(path))
-
-
-def _name(code: int) -> str:
-    """Return an exit code in words."""
-    return {0: "had enough", 6: "exit code 6"}.get(code, f"exit code {code}")

@@ -5,9 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
+import signal
+import tempfile
 import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +30,20 @@ KINDS: dict[str, tuple[str, ...]] = {
     "Zarr": (".zarr", "--complevel", "5"),
     "Zarr 2": (".zarr", "--zarr-format", "2"),
 }
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+# Seconds within which a run has to stop.
+STOP = 2.0
+# What a run may say.
+ANYTHING, LINE = "(?s:.*)", ".*\n"
 
 
-def make_source(path: Path, times: int = 24, seed: int = 0) -> None:
-    """Write an input file: a field with noise, of 0.25 MB a time."""
+def dataset(times: int = 24, seed: int = 0) -> xr.Dataset:
+    """Return a field with noise, of 0.25 MB a time."""
     rng = np.random.default_rng(seed)
     lat, lon = np.linspace(-89.5, 89.5, 180), np.arange(360.0)
     wave = np.cos(np.deg2rad(lat))[:, None] * np.sin(np.deg2rad(3 * lon))
     values = 280 + 20 * wave + rng.normal(size=(times, 180, 360))
-    ds = xr.Dataset(
+    return xr.Dataset(
         {"t": (("time", "lat", "lon"), values.astype(np.float32), {"units": "K"})},
         {
             "time": ("time", np.arange(float(times)), {"units": "days since 2000-01-01"}),
@@ -40,7 +51,15 @@ def make_source(path: Path, times: int = 24, seed: int = 0) -> None:
             "lon": ("lon", lon, {"units": "degrees_east"}),
         },
     )
-    ds.to_netcdf(path)
+
+
+@contextmanager
+def inputs(times: int = 24) -> Iterator[Path]:
+    """Make a folder with an input, and another one of the same size."""
+    with tempfile.TemporaryDirectory() as place:
+        for seed, name in enumerate(("in.nc", "other.nc")):
+            dataset(times, seed).to_netcdf(Path(place) / name)
+        yield Path(place)
 
 
 @dataclass
@@ -57,13 +76,16 @@ class Job:
         Where the input, the expected target and messages are.
     old : pathlib.Path or None
         What is at the target before, if anything is.
+    source : str
+        The name of the input.
     """
 
     kind: str
     folder: Path
     aside: Path
     old: Path | None = None
-    options: tuple[str, ...] = ()
+    source: str = "in.nc"
+    options: tuple[str, ...] = ("--workers", "2")
     chunks: str = "time:3"
     _digest: str | None = field(default=None, init=False)
 
@@ -77,11 +99,21 @@ class Job:
         """The target."""
         return self.folder / f"out{KINDS[self.kind][0]}"
 
+    @property
+    def expected(self) -> Path:
+        """What an undisturbed run makes."""
+        return undisturbed(self.kind, self.aside, chunks=self.chunks)[0]
+
+    @property
+    def seconds(self) -> float:
+        """How long that takes."""
+        return undisturbed(self.kind, self.aside, chunks=self.chunks)[1]
+
     def arguments(self, target: Path | None = None) -> list[Any]:
         """Return what follows the name of the command."""
-        source, (_, *how) = self.aside / "in.nc", KINDS[self.kind]
+        source, (_, *how) = self.aside / self.source, KINDS[self.kind]
         words = ["compute", source, "-o", target or self.target, "-d", "lat,lon", "--chunks", self.chunks]
-        return [*words, *how, "--overwrite", "--workers", "2", *self.options]
+        return [*words, *how, "--overwrite", *self.options]
 
     def start(self, before: Any = None) -> children.Child:
         """Start it."""
@@ -91,31 +123,94 @@ class Job:
         """Have nothing in the folder but the old target."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        if self.old is not None and self.old.is_dir():
-            shutil.copytree(self.old, self.target)
-        elif self.old is not None:
-            shutil.copy(self.old, self.target)
+        if self.old is not None:
+            (shutil.copytree if self.old.is_dir() else shutil.copy)(self.old, self.target)
 
-    def target_is(self, expected: Path) -> str:
+    def target_is(self) -> str:
         """Return what the target is: absent, old, new, or what is wrong with it."""
         if not os.path.lexists(self.target):
             return "absent" if self.old is None else "torn: the old target is gone"
-        if self._digest is not None and digest(self.target) == self._digest:
+        found = digest(self.target)
+        if found == self._digest:
             return "old"
-        return children.apart(lambda: differences(self.target, expected)) or "new"
+        if self.target.is_dir() and found == digest(self.expected):
+            return "new"
+        return children.apart(lambda: differences(self.target, self.expected)) or "new"
 
     def left(self) -> list[str]:
         """Return what else is in the folder."""
         return sorted(each.name for each in self.folder.iterdir() if each != self.target)
 
+    def judged(
+        self,
+        child: children.Child,
+        ends: Mapping[int, str],
+        *,
+        failed: Collection[str] = ("absent", "old", "new"),
+        kept: Collection[str] = (),
+        within: float = STOP,
+    ) -> tuple[str, list[str]]:
+        """Return what the target is after a run, and what is wrong.
 
-def expected_of(job: Job) -> tuple[Path, float]:
-    """Make the target of an undisturbed run aside; return it, and how many seconds it took."""
-    path = job.aside / f"expected {job.kind}{KINDS[job.kind][0]}"
-    child = children.start(job.arguments(path), job.aside / "stderr-expected")
+        Parameters
+        ----------
+        child : Child
+            The run, which has ended.
+        ends : mapping of int to str
+            The exit codes that it may have, with a pattern of what it says then.
+        failed : collection of str
+            What the target may be unless the exit code is 0.
+        kept : collection of str
+            What may be left beside it.
+        within : float
+            Seconds that it may take to stop.
+
+        Returns
+        -------
+        (str, list of str)
+            What it is, and what is wrong.
+        """
+        target, problems = self.target_is(), []
+        if target not in (["new"] if child.code == 0 else failed):
+            problems.append(f"exit code {child.code}, and the target is {target}")
+        known = ends.get(child.finish())
+        if known is None or not re.fullmatch(known, child.said()):
+            problems.append(f"exit code {child.code}, and it said {child.said()!r}")
+        if child.seconds > within:
+            problems.append(f"stopped after {child.seconds:.2f} s")
+        if set(self.left()) - set(kept):
+            problems.append(f"left behind: {self.left()}")
+        return target, problems
+
+    def again(self) -> list[str]:
+        """Have the next run do it all and sweep; return what was wrong with that."""
+        before, child = self.left(), self.start()
+        child.finish()
+        return [f"in the run after {before}: {each}" for each in self.judged(child, {0: ANYTHING})[1]]
+
+
+@cache
+def undisturbed(kind: str, aside: Path, source: str = "in.nc", chunks: str = "time:3") -> tuple[Path, float]:
+    """Make a target of an undisturbed run aside; return it, and how many seconds it took."""
+    job = Job(kind, aside / "before", aside, source=source, chunks=chunks)
+    path = aside / f"{kind} of {source}{KINDS[kind][0]}"
+    child = children.start(job.arguments(path), aside / "stderr-undisturbed")
     if child.finish() != 0:
         raise RuntimeError(f"an undisturbed run failed: {child.said()}")
     return path, time.monotonic() - child.began
+
+
+def old_of(kind: str, aside: Path) -> Path:
+    """Return what can be at a target before: the derivatives of the other input."""
+    return undisturbed(kind, aside, "other.nc")[0]
+
+
+def ends(number: signal.Signals, unheard: bool) -> dict[int, str]:
+    """Return the exit codes after a signal, with what is said: others where the command need not hear it."""
+    if number is signal.SIGKILL:
+        return {-number: ANYTHING, 0: ANYTHING}  # it may have ended at that very moment
+    stopped = {128 + number: f"xgrad: stopped by {number.name}\n"}
+    return stopped | ({-number: ANYTHING, 0: ANYTHING} if unheard else {})
 
 
 def differences(path: Path, expected: Path) -> str:
@@ -125,9 +220,12 @@ def differences(path: Path, expected: Path) -> str:
         options["consolidated"] = False
     with xr.open_dataset(path, **options) as found, xr.open_dataset(expected, **options) as known:
         for ds in (found, known):
-            ds.attrs.pop("history")
+            ds.attrs.pop("history", None)
             ds.load()
-        return "" if found.identical(known) else f"torn: it is\n{found}\nand not\n{known}"
+        same = found.identical(known) and all(
+            found[name].values.tobytes() == var.values.tobytes() for name, var in known.variables.items()
+        )
+        return "" if same else f"torn: it is\n{found}\nand not\n{known}"
 
 
 def digest(path: Path) -> str:

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import tempfile
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,6 +25,8 @@ from numpy.typing import NDArray
 from xgrad.storage.raw import reading, shared, writing
 from xgrad.storage.raw.reading import RawEntrypoint, raw_variables
 from xgrad.storage.raw.writing import raw_targets
+
+from .outcomes import Outcome
 
 DTYPES = ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8", ">i2", ">u4", ">f4", ">f8")
 # For HDF5 also the oldest format that it can use, which for chunks is that of netCDF-4, and newer ones.
@@ -332,8 +333,8 @@ def _values(path: Path) -> bytes:
         return values
 
 
-def run(cases: int, seed: int) -> list[str]:
-    """Compare many generated files; print a line with counts.
+def run(cases: int, seed: int) -> Iterator[Outcome]:
+    """Compare many generated files.
 
     Parameters
     ----------
@@ -342,14 +343,12 @@ def run(cases: int, seed: int) -> list[str]:
     seed : int
         The same seed gives the same cases.
 
-    Returns
-    -------
-    list of str
-        What was wrong, and in which case.
+    Yields
+    ------
+    Outcome
+        What came of each.
     """
     tools = [tool for tool in TOOLS if shutil.which(tool)]
-    problems: list[str] = []
-    ways: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder, small_too(), warnings.catch_warnings():
         warnings.simplefilter("error")
         for words in REMARKS:
@@ -358,29 +357,24 @@ def run(cases: int, seed: int) -> list[str]:
             generator = np.random.default_rng([seed, number])
             case = make_case(lambda values, g=generator: values[int(g.integers(len(values)))])
             usual, raw = Path(folder) / "usual.nc", Path(folder) / "raw.nc"
+            words = list[str]()
             try:
-                found = list(_problems(case, usual, raw, tools, ways))
+                found = list(_problems(case, usual, raw, tools, words))
             except Exception as error:
                 found = [f"{type(error).__name__}: {error}"]
-            problems += [f"case {number} of seed {seed}: {each}; {case}" for each in found]
-    missing = sorted(set(TOOLS) - set(tools))
-    print(
-        f"raw chunks: {cases} cases, {ways['raw']} read raw and {cases - ways['raw']} the ordinary way, "
-        f"{ways['runs of tools']} runs of {', '.join(tools) or 'no tools'}, {len(problems)} problems"
-        + (f"; not found: {', '.join(missing)}" if missing else "")
-    )
-    return problems
+            said = [f"case {number} of seed {seed}: {each}; {case}" for each in found]
+            yield Outcome("raw chunks", words, said)
 
 
-def _problems(case: Case, usual: Path, raw: Path, tools: Sequence[str], ways: Counter[str]) -> Iterator[str]:
-    """Whatever differs in one case."""
+def _problems(case: Case, usual: Path, raw: Path, tools: Sequence[str], words: list[str]) -> Iterator[str]:
+    """Whatever differs in one case; take note of how it was read."""
     for path, fill in ((usual, write), (raw, write_raw)):
         lay_out(case, path)
         fill(case, path)
-    ways["raw"] += raw_variables(usual)["v"] is None
+    words.append("read raw" if raw_variables(usual)["v"] is None else "read the ordinary way")
     for path, options in itertools.product((usual, raw), ({}, {"decode_cf": False})):
         yield from (f"read {path.name} {options}: {each}" for each in differences_read(case, path, **options))
     if case.writer != "h5py latest":  # which the tools need not know yet
         yield from differences_for_tools(usual, raw, tools)
-        ways["runs of tools"] += 2 * len(tools)
+        words += [f"shown by {tool}" for tool in tools]
     yield from differences_written(case, usual, raw)

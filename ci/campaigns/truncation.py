@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -20,15 +21,17 @@ from xgrad.errors import InputError
 from xgrad.storage.intact import check_whole
 
 from . import children
+from .jobs import Job, dataset
+from .outcomes import Outcome
 
-CHUNKS = ("0", *(f"{at}.0" for at in range(6)))  # what they are called in stores
+CHUNKS = ("0", *(f"{at}.0.0" for at in range(6)))  # what they are called in stores
 CLASSIC = ("NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA")
 # Versions of the library that HDF5 may use, each with a superblock of its own: 0, 2 and 3.
 LIBVER = (("earliest", "v108"), ("v108", "v108"), ("v110", "v110"))
 
 
-def run(cuts: int, seed: int) -> list[str]:
-    """Cut files off at many places; print a line for each format.
+def run(cuts: int, seed: int) -> Iterator[Outcome]:
+    """Cut files off at many places, and damage others.
 
     Parameters
     ----------
@@ -37,17 +40,16 @@ def run(cuts: int, seed: int) -> list[str]:
     seed : int
         The same seed gives the same files and cuts.
 
-    Returns
-    -------
-    list of str
-        What was wrong.
+    Yields
+    ------
+    Outcome
+        What came of each.
     """
-    rng, problems = random.Random(seed), list[str]()
+    rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as place:
         for name, made in chain(_classic(Path(place), rng), _hdf5(Path(place))):
-            problems += _cut(name, made, cuts, rng)
-        problems += _damaged(Path(place), max(cuts // 10, 3), rng)
-    return problems
+            yield from _cut(name, made, cuts, rng)
+        yield from _damaged(Path(place), max(cuts // 10, 3), rng)
 
 
 def _classic(place: Path, rng: random.Random) -> Iterator[tuple[str, Path]]:
@@ -79,9 +81,9 @@ def _hdf5(place: Path) -> Iterator[tuple[str, Path]]:
         yield f"HDF5, superblock {path.read_bytes()[8]}", path
 
 
-def _cut(name: str, path: Path, cuts: int, rng: random.Random) -> list[str]:
+def _cut(name: str, path: Path, cuts: int, rng: random.Random) -> Iterator[Outcome]:
     """Cut one file off at many places."""
-    content, problems, padding = path.read_bytes(), list[str](), 0
+    content = path.read_bytes()
     with netCDF4.Dataset(path) as file:
         file.set_auto_mask(False)
         whole = {key: var[...] for key, var in file.variables.items()}
@@ -94,17 +96,13 @@ def _cut(name: str, path: Path, cuts: int, rng: random.Random) -> list[str]:
         try:
             check_whole(path)
         except InputError:
+            yield Outcome(name, ["found"], [])
             continue
-        if at >= 8 and _same(path, whole):
-            padding += 1  # what lacks is no value
-        elif at >= 8:
-            problems.append(f"{name}: {at} of {size} bytes were taken for all")
-    print(
-        f"{name:38} {len(places):5} cuts: {len(problems)} not found; {padding} that lost nothing but padding",
-        flush=True,
-    )
+        if at >= 8 and not _same(path, whole):
+            yield Outcome(name, [], [f"{at} of {size} bytes were taken for all"])
+        else:
+            yield Outcome(name, ["lost nothing but padding" if at >= 8 else "no longer of any format"], [])
     path.write_bytes(content)
-    return problems
 
 
 def _same(path: Path, whole: dict[str, Any]) -> bool:
@@ -117,46 +115,30 @@ def _same(path: Path, whole: dict[str, Any]) -> bool:
     return same and path.stat().st_size == size
 
 
-def _damaged(place: Path, trials: int, rng: random.Random) -> list[str]:
+def _damaged(place: Path, trials: int, rng: random.Random) -> Iterator[Outcome]:
     """Damage inputs for the command: exit code 3 that names them, whichever library reads."""
-    ds = xr.Dataset(
-        {"t": (("y", "x"), np.random.default_rng(1).normal(size=(60, 5000)).astype("f4"))},
-        {"y": np.arange(60.0), "x": np.arange(5000.0)},
-    )
-    packed: dict[str, Any] = {"zlib": True, "chunksizes": (10, 5000), "fletcher32": True}
-    stored = {"t": {"chunks": (10, 5000)}}
+    ds, chunks = dataset(6), (1, 180, 360)
+    packed = {"t": {"zlib": True, "chunksizes": chunks, "fletcher32": True}}
+    stored = {"t": {"chunks": chunks}}
     writers: dict[str, tuple[str, Callable[[Path], Any]]] = {
-        "netCDF4": ("in.nc", lambda path: ds.to_netcdf(path, encoding={"t": packed})),
+        "netCDF4": ("in.nc", lambda path: ds.to_netcdf(path, encoding=packed)),
         "Zarr 3": (
             "in.zarr",
             lambda path: ds.to_zarr(path, encoding=stored, zarr_format=3, consolidated=False),
         ),
-        "Zarr 2": (
-            "in.zarr",
-            lambda path: ds.to_zarr(path, encoding=stored, zarr_format=2),
-        ),
+        "Zarr 2": ("in.zarr", lambda path: ds.to_zarr(path, encoding=stored, zarr_format=2)),
     }
-    problems: list[str] = []
     for kind, (name, write) in writers.items():
-        path, wrong, found = place / name, list[str](), 0
+        path, job = place / name, Job("netCDF4", place / "here", place, source=name)
         for at in range(trials):
             shutil.rmtree(path, ignore_errors=True)
             children.apart(lambda path=path, write=write: str(write(path))[:0])
             how = _damage(path, rng, at)
-            arguments = ("compute", path, "-o", place / "here" / "out.nc", "-d", "x", "--chunks", "y:10")
-            (place / "here").mkdir(exist_ok=True)
-            child = children.start(arguments, place / "stderr")
-            code, said = child.finish(), child.said()
-            if code != 3 or str(path) not in said or said.count("\n") != 1:
-                wrong.append(f"{kind}, {how}: exit code {code}, {said!r}")
-            elif any((place / "here").iterdir()):
-                wrong.append(f"{kind}, {how}: left {sorted((place / 'here').iterdir())}")
-            else:
-                found += 1
-            shutil.rmtree(place / "here")
-        print(f"{kind:38} {trials:5} damaged: {found} found, named, with exit code 3", flush=True)
-        problems += wrong
-    return problems
+            job.reset()
+            child = job.start()
+            child.finish()
+            _, problems = job.judged(child, {3: f".*{re.escape(str(path))}.*\n"}, failed=("absent",))
+            yield Outcome(f"damaged {kind}", ["found, named"], [f"{how}: {each}" for each in problems])
 
 
 def _damage(path: Path, rng: random.Random, trial: int) -> str:
