@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from . import changed, children, disk, kills, processes, raw, resume, truncation
+from . import changed, children, clusters, disk, kills, processes, raw, resume, truncation
 from .outcomes import Outcome, report
 
 # What each is called with in a full and in a short run: how many trials.
@@ -20,6 +20,7 @@ CAMPAIGNS: dict[str, tuple[Callable[[int, int], Iterable[Outcome]], int, int]] =
     "kills": (kills.run, 330, 15),
     "resume": (resume.run, 110, 2),
     "processes": (processes.run, 30, 1),
+    "clusters": (clusters.run, 30, 3),
     "disk": (disk.run, 12, 1),
     "truncation": (truncation.run, 300, 5),
     "changed": (changed.run, 40, 5),

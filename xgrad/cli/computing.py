@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import shlex
 import sys
@@ -173,6 +174,7 @@ def _client(scheduler: str) -> Any:
         import distributed
     except ImportError:
         raise errors.MissingExtraError("--scheduler", "distributed") from None
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # an error is said in one line, by us
     library: Any = distributed  # half of it has types
     address = _address(scheduler)
     try:
