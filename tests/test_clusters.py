@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import pickle
 import signal
@@ -179,7 +180,7 @@ class Spy:
 
     @property
     def processes(self):
-        return [int(name.partition("-")[0]) for name in names(self.folder)]
+        return [int(name.partition("-")[0]) for name in names(self.folder) if "-" in name]
 
 
 @pytest.fixture
@@ -205,7 +206,8 @@ def test_the_command_is_told_of_a_cluster_by_the_file_of_its_scheduler(
 ):
     monkeypatch.chdir(tmp_path)
     storage.write(ds, "in.nc")
-    client.write_scheduler_file("scheduler.json")
+    # What the client itself writes there is no JSON while tasks of workers are fresh.
+    Path("scheduler.json").write_text(json.dumps({"address": client.scheduler.address}))
     call = ["compute", "in.nc", "-o", "out.nc", "-d", "lat"]
     assert cli.run([*call, "--scheduler", "scheduler.json", "--plan"]) == 0
     assert f"on the cluster {client.scheduler.address}" in capsys.readouterr().out
@@ -242,21 +244,69 @@ def test_nothing_needs_the_package_distributed(tmp_path):
     assert names(tmp_path) == ["a.nc", "a.zarr"]
 
 
+# Portions
+
+
+@pytest.fixture
+def in_portions(monkeypatch):
+    """Portions of so many keys, of which each writes a block of each result of a chunk."""
+    monkeypatch.setattr(running, "_PORTION", 4)
+    monkeypatch.setattr(running, "_EACH", 0)
+    return 4
+
+
+@pytest.mark.parametrize("target", ["a.nc", "a.zarr"])
+def test_portions_read_nothing_twice(ds, active, in_portions, spy, target):
+    wanted = with_threads(xgrad.compute(chunked(ds, time=1, lat=2), ["lat", "time"]), "threads.nc")
+    storage.write(xgrad.compute(chunked(ds, spy, time=1, lat=2), ["lat", "time"]), target)
+    assert len(spy.processes) == 2 * 4 * 6
+    assert_same_bits(loaded(target), wanted)
+
+
+@pytest.mark.parametrize("geometry", ["sphere", "curvilinear"])
+def test_geometries_in_portions(ds, active, in_portions, geometry):
+    test_geometries(ds, active, geometry, "a.zarr")
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """How many keys of earlier portions had not ended, for each that was handed over."""
+    given = []
+    hand_over = running._hand_over
+
+    def seen(client, run, portion, pending, held):
+        given.append(len(pending))
+        hand_over(client, run, portion, pending, held)
+
+    monkeypatch.setattr(running, "_hand_over", seen)
+    return given
+
+
+def test_the_next_portion_comes_before_the_last_one_has_ended(
+    ds, active, in_portions, given, spy, monkeypatch
+):
+    monkeypatch.setattr(running, "_PORTION", WORKERS + 2)
+    spy.seconds = 0.3
+    storage.write(chunked(ds[["t"]], spy, time=1, lat=2), "a.zarr")
+    assert len(given) == 4
+    assert given[0] == 0
+    assert 0 < max(given) <= (WORKERS + 2) // 2
+
+
 # Workers that die, tasks that fail
 
 
 class Fatal:
     """Kills the worker that first comes here, in the middle of putting a block to its place."""
 
-    def __init__(self, folder):
-        self.flag = str(folder / "killed")
+    def __init__(self, folder, after=0):
+        self.flag, self.spy, self.after = str(folder / "killed"), Spy(folder, 0.02), after
 
     def __call__(self, block):
-        if not os.path.exists(self.flag):
+        if len(self.spy.processes) >= self.after and not os.path.exists(self.flag):
             Path(self.flag).touch()
             os.replace = Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(0.02)
-        return block
+        return self.spy(block)
 
 
 @pytest.mark.parametrize("target", ["a.nc", "a.zarr"])
@@ -270,6 +320,18 @@ def test_killed_worker_changes_nothing(ds, active, tmp_path_factory, target):
     assert_same_bits(loaded(target), wanted)
     assert names(".") == sorted(["threads.nc", target])
     assert not list(Path(".").rglob("*.partial*"))
+
+
+@pytest.mark.parametrize("target", ["a.nc", "a.zarr"])
+def test_killed_worker_changes_nothing_of_later_portions(ds, active, in_portions, tmp_path_factory, target):
+    """What it held for them is made again."""
+    fatal = Fatal(tmp_path_factory.mktemp("fatal"), after=9)
+    wanted = with_threads(xgrad.compute(chunked(ds, time=1, lat=3), ["lat", "time"]), "threads.nc")
+    storage.write(xgrad.compute(chunked(ds, fatal, time=1, lat=3), ["lat", "time"]), target)
+    assert os.path.exists(fatal.flag)
+    active.wait_for_workers(WORKERS)
+    assert_same_bits(loaded(target), wanted)
+    assert names(".") == sorted(["threads.nc", target])
 
 
 def allow_failures(number, dask_scheduler):
@@ -390,6 +452,50 @@ def test_nothing_goes_on_after_an_interruption(ds, active, spy, target):
     assert len(spy.processes) == begun < 2 * 4 * 12
     assert names(".") == []
     assert caught.type is Stopped
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.5], ids="after {} s".format)
+@pytest.mark.parametrize("target", ["a.nc", "a.zarr"])
+def test_no_portion_goes_on_after_an_interruption(
+    ds, active, in_portions, given, spy, target, seconds, monkeypatch
+):
+    """Nor does one that the scheduler is just looking through."""
+    monkeypatch.setattr(running, "_PORTION", WORKERS + 2)
+    look = distributed.scheduler._materialize_graph
+
+    def slow(*args, **options):
+        time.sleep(seconds)
+        return look(*args, **options)
+
+    def report(progress):
+        if len(given) == 3:
+            raise Stopped
+
+    monkeypatch.setattr(distributed.scheduler, "_materialize_graph", slow)
+    with pytest.raises(Stopped) as caught:
+        storage.write(chunked(ds[["t"]], spy, time=1, lat=1), target, progress=report)
+    begun = len(spy.processes)
+    assert names(".") == []
+    time.sleep(0.5 + seconds)
+    assert len(spy.processes) == begun < 4 * 12
+    assert names(".") == []
+    assert caught.type is Stopped
+
+
+@pytest.mark.parametrize("error", [OSError(28, "mine"), RuntimeError("HDF: mine")], ids=repr)
+@pytest.mark.parametrize("target", ["a.nc", "a.zarr"])
+def test_an_error_of_the_report_is_the_users_own(ds, active, in_portions, target, error):
+    def report(progress):
+        if progress.written >= 9:
+            raise error
+
+    with dask.config.set(scheduler="threads"):
+        storage.write(ds, target)
+    with pytest.raises(type(error)) as caught:
+        storage.write(chunked(ds, time=1, lat=2), target, overwrite=True, progress=report)
+    assert caught.value is error
+    assert names(".") == [target]
+    assert_same_bits(loaded(target), ds)
 
 
 def test_interrupted_run_is_resumed(ds, active, spy):

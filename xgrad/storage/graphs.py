@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import operator
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -32,11 +33,33 @@ class Job(NamedTuple):
     graph : dict
         Tasks by key.
     blocks : dict
-        Which blocks are written, by the key to compute for it.
+        Which blocks are written, by the key to compute for it: one slice of the results after another, across
+        the axis with most of them, so that few have neighbours that come much later.
     """
 
     graph: Graph
     blocks: dict[Any, list[Block]]
+
+
+class Portion(NamedTuple):
+    """A part of a job that can be handed over when those before it were.
+
+    Attributes
+    ----------
+    graph : dict
+        Tasks by key, without those of earlier portions that they read.
+    keys : list
+        What to compute for the blocks.
+    shared : list
+        What later portions read of this one.
+    done_with : list
+        What this portion reads of earlier ones, and none after it.
+    """
+
+    graph: Graph
+    keys: list[Any]
+    shared: list[Any]
+    done_with: list[Any]
 
 
 def job(
@@ -66,7 +89,7 @@ def job(
     todo = [block for block in _blocks(sources) if (block.name, block.place) not in done]
     keys = [(sources[block.name].name, *block.place) for block in todo]
     graph = _optimized(sources, keys)
-    readers = Counter(itertools.chain(keys, *(task.dependencies for task in graph.values())))
+    readers = Counter(itertools.chain(keys, _read(graph)))
     # New in each run: Dask must not take the tasks of another, which may have failed, for ours.
     run = f"xgrad-write-{uuid.uuid4().hex}"
     found: dict[Any, list[tuple[Block, list[Any]]]] = defaultdict(list)
@@ -75,7 +98,7 @@ def job(
         write = Task((run, number), writes[block.name], TaskRef(key), block.place, block.region)
         found[write.key if maker is None else maker].append((block, [write, *chain]))
     made = Job(graph, {})
-    for maker, some in found.items():
+    for maker, some in sorted(found.items(), key=lambda each: _rank(sources, each[1][0][0])):
         # All blocks of one result may begin with the same thing too: with the file.
         several = len({block.name for block, _ in some}) == len(some) > 1
         if several and len(some) == readers[maker]:
@@ -86,6 +109,36 @@ def job(
             for block, steps in some:
                 _add(made, [block], [steps], [])
     return made
+
+
+def portions(job: Job, size: Callable[[], int]) -> Iterator[Portion]:
+    """Cut a job into portions, in a time that grows with its graph only.
+
+    Parameters
+    ----------
+    job : Job
+        What there is to do; its tasks move to the portions.
+    size : callable
+        Asked before each portion how many keys it has.
+
+    Yields
+    ------
+    Portion
+        Each task is in the first one that needs it.
+    """
+    readers = Counter(_read(job.graph))
+    left = iter(job.blocks)
+    while keys := list(itertools.islice(left, size())):
+        graph, needed = {}, list(keys)
+        while needed:
+            key = needed.pop()
+            if key in job.graph:
+                graph[key] = task = job.graph.pop(key)
+                needed.extend(task.dependencies)
+        read = Counter(_read(graph))
+        readers.subtract(read)
+        shared = [key for key in graph if readers[key]]
+        yield Portion(graph, keys, shared, [key for key in read if key not in graph and not readers[key]])
 
 
 @contextmanager
@@ -118,6 +171,12 @@ def _blocks(sources: Mapping[str, Any]) -> Iterator[Block]:
             yield Block(name, place, region)
 
 
+def _rank(sources: Mapping[str, Any], block: Block) -> list[int]:
+    """Return the place of a block, along the axis with most blocks first."""
+    along = zip(sources[block.name].numblocks, block.place, strict=True)
+    return [index for _, index in sorted(along, key=operator.itemgetter(0), reverse=True)]
+
+
 def _optimized(sources: Mapping[str, Any], keys: Sequence[Any]) -> Graph:
     """Return what computes the blocks, as Dask would do it."""
     from dask._task_spec import convert_legacy_graph
@@ -127,6 +186,11 @@ def _optimized(sources: Mapping[str, Any], keys: Sequence[Any]) -> Graph:
 
     merged = HighLevelGraph.merge(*(array.dask for array in sources.values()))
     return dict(convert_legacy_graph(ensure_dict(Array.__dask_optimize__(merged, list(keys)))))
+
+
+def _read(graph: Graph) -> Iterator[Any]:
+    """Go through the keys that tasks read, as often as they do."""
+    return itertools.chain.from_iterable(task.dependencies for task in graph.values())
 
 
 def _chain(graph: Graph, readers: Mapping[Any, int], key: Any) -> tuple[list[Any], Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,10 +18,16 @@ from xgrad.storage.graphs import Block, Place, Region
 
 # A task with its part of the graph, generously: 400 to 700 bytes were found.
 _TASK_BYTES = 1000
-# A cluster is asked this often how far it is,
+# A cluster gets so many blocks at a time, some for each thread: of 10⁵ at once it began after 170 s.
+_PORTION, _EACH = 1000, 10
+# It is asked this often how far it is,
 _PERIOD = 0.1
-# and has this long to end the tasks at hand when the others are cancelled.
+# and has this long to end the tasks at hand when the others are cancelled,
 _PATIENCE = 1.5
+# and before that to look through a portion.
+_PATIENCE_LOOKING = 10.0
+
+_TOO_HEAVY = "too little memory: take smaller chunks, or workers with fewer threads or more memory"
 
 Report = Callable[[int, int], None]
 """Takes how many blocks are written, and how many there are."""
@@ -179,6 +185,8 @@ def _compute(job: graphs.Job, ended: Ended) -> None:
             compute(job.graph, list(job.blocks))
     except XgradError:
         raise
+    except BrokenExecutor as error:  # what the processes of Dask's own pool say, a RuntimeError
+        raise StorageError(f"a process was killed; mostly it has {_TOO_HEAVY}") from error
     except (OSError, RuntimeError) as error:  # those of writing are StorageErrors
         if isinstance(error, OSError) or "NetCDF" in str(error) or "HDF" in str(error):
             raise InputError(f"reading failed: {error}; {_reason(error, client)}") from error
@@ -212,17 +220,20 @@ def _threads(graph: Any, keys: Sequence[Any]) -> None:
 
 
 def _on_cluster(client: Any, job: graphs.Job, ended: Ended) -> None:
-    """Compute on a cluster: the tasks go there, and only the news of their end comes back."""
-    from dask.highlevelgraph import HighLevelGraph
+    """Compute on a cluster: the tasks go there, and only the news of their end comes back.
+
+    It gets the next portion of them when half of the last one has ended. What portions share is held there
+    until the last one that reads it is at work: nothing is read or computed twice.
+    """
     from distributed import CancelledError, KilledWorker
     from distributed.comm.core import CommClosedError
 
-    keys = list(job.blocks)
-    layers = HighLevelGraph.from_collections(keys[0][0], job.graph)  # of a bare graph Dask hashes each task
-    with graphs.uncollected(), _expected(job.graph):
-        pending = dict(zip(keys, client.get(layers, keys, sync=False), strict=True))
-    try:
-        while pending:
+    run = next(iter(job.blocks))[0]
+    pending: dict[Any, Any] = {}
+    held: dict[Any, Any] = {}
+
+    def wait(most: int) -> None:
+        while len(pending) > most:
             found = [key for key, future in pending.items() if future.done()]
             for key in found:
                 if pending[key].status != "finished":
@@ -230,18 +241,39 @@ def _on_cluster(client: Any, job: graphs.Job, ended: Ended) -> None:
                 del pending[key]  # the cluster forgets it, and does not do it again if a worker is lost
             if found:
                 ended([block for key in found for block in job.blocks[key]])
-            elif pending:
+            else:
                 time.sleep(_PERIOD)
+
+    try:
+        for portion in graphs.portions(job, lambda: max(_PORTION, _EACH * sum(client.nthreads().values()))):
+            _hand_over(client, run, portion, pending, held)
+            wait(len(portion.keys) // 2)  # so one of its own has ended: the cluster knows what it reads
+            for key in portion.done_with:
+                held.pop(key, None)
+        wait(0)
     except KilledWorker as error:
         raise StorageError(
-            f"the cluster gave up: {error}; a worker that dies again and again mostly has too little memory: "
-            "take smaller chunks, or workers with fewer threads or more memory"
+            f"the cluster gave up: {error}; a worker that dies again and again mostly has {_TOO_HEAVY}"
         ) from error
     except (CancelledError, CommClosedError) as error:
         raise StorageError(f"the cluster was lost, or gave up our tasks: {error}; start it anew") from error
     finally:
-        if pending:
-            _stop(client, pending)
+        if pending or held:
+            _stop(client, run, pending, held)
+
+
+def _hand_over(
+    client: Any, run: str, portion: graphs.Portion, pending: dict[Any, Any], held: dict[Any, Any]
+) -> None:
+    """Give a portion to a cluster, which does it after those before."""
+    from dask.highlevelgraph import HighLevelGraph
+
+    layers = HighLevelGraph.from_collections(run, portion.graph)  # of a bare graph Dask hashes each task
+    keys = [portion.keys, portion.shared]
+    with graphs.uncollected(), _expected(portion.graph):
+        blocks, shared = client.get(layers, keys, sync=False, fifo_timeout="0s")
+    pending.update(zip(portion.keys, blocks, strict=True))
+    held.update(zip(portion.shared, shared, strict=True))
 
 
 def _expected(graph: graphs.Graph) -> Any:
@@ -253,14 +285,29 @@ def _expected(graph: graphs.Graph) -> Any:
     return dask.config.set({name: max(usual, _TASK_BYTES * len(graph))})
 
 
-def _stop(client: Any, pending: Mapping[Any, Any]) -> None:
+def _stop(client: Any, run: str, pending: Mapping[Any, Any], held: Mapping[Any, Any]) -> None:
     """Cancel tasks, and wait until none of them is at work: it would write to a folder that is removed."""
-    run = next(iter(pending))[0]
-    until = time.monotonic() + _PATIENCE
+    blocks = list(pending.values())
     with suppress(Exception):  # of a cluster that is gone, in place of the error that brings us here
-        client.cancel(list(pending.values()))
-        while time.monotonic() < until and any(client.run(_busy, run, on_error="ignore").values()):
-            time.sleep(_PERIOD)
+        client.cancel(blocks)
+        _wait(lambda: client.run_on_scheduler(_looking), _PATIENCE_LOOKING)
+        client.cancel(blocks)  # those too that it did not know yet
+        for future in held.values():
+            future.release()
+        _wait(lambda: any(client.run(_busy, run, on_error="ignore").values()), _PATIENCE)
+
+
+def _wait(condition: Callable[[], bool], patience: float) -> None:
+    """Wait while something is so, which takes a moment to begin, but no longer than some seconds."""
+    until = time.monotonic() + patience
+    time.sleep(_PERIOD)
+    while time.monotonic() < until and condition():
+        time.sleep(_PERIOD)
+
+
+def _looking(dask_scheduler: Any) -> bool:
+    """Whether a scheduler is looking through a graph, of whose tasks it knows none before it has done so."""
+    return bool(dask_scheduler._active_graph_updates)
 
 
 def _busy(run: str, dask_worker: Any) -> bool:

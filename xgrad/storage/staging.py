@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from xgrad.errors import StorageError
 from xgrad.storage import running
 from xgrad.storage.graphs import Block
 from xgrad.storage.running import Report, Target
@@ -70,7 +71,10 @@ def store(
     }
 
     def move(block: Block) -> None:
-        targets[block.name][block.region] = waiting[block.name].take(block.region)
+        try:
+            targets[block.name][block.region] = waiting[block.name].take(block.region)
+        except (OSError, RuntimeError) as error:
+            raise StorageError(f"variable {block.name!r}: {error}") from error
 
     with ThreadPoolExecutor(dask.system.CPU_COUNT) as pool:
         running.store(sources, waiting, arrived=lambda blocks: list(pool.map(move, blocks)), report=report)

@@ -8,6 +8,7 @@ import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -112,28 +113,30 @@ def write(
     unlimited = sorted(set(ds.encoding.get("unlimited_dims", ())) & set(ds.dims), key=str)
     sweep(target, resume=resume)
     check_target(path, inputs=sources, overwrite=overwrite)  # a killed run may have moved it aside
-    try:
-        with _reported(progress, need) as report, private_folder(target, kept=resume) as folder:
-            file = folder / target.name
-            arrays = formats.lazy(made)
-            journal, fingerprint = None, _fingerprint(arrays, made, before, settings) if resume else {}
+    with (
+        _reported(progress, need) as report,
+        _explained(target, need, before),
+        private_folder(target, kept=resume) as folder,
+    ):
+        file = folder / target.name
+        arrays = formats.lazy(made)
+        journal, fingerprint = None, _fingerprint(arrays, made, before, settings) if resume else {}
+        if resume:
+            journal = resuming.begin(folder, file, fingerprint)
+        with _stored(formats.laid_out(made, file, settings, unlimited)) as targets:
             if resume:
-                journal = resuming.begin(folder, file, fingerprint)
-            with _stored(formats.laid_out(made, file, settings, unlimited)) as targets:
-                if resume:
-                    resuming.settle(folder, fingerprint)
-                done = () if journal is None else journal.done()
-                if settings.format == "netCDF" and running.elsewhere():
-                    staging.store(arrays, targets, folder, report)
-                else:
-                    running.store(arrays, targets, done=done, journal=journal, report=report)
-            check_unchanged(before)
-            publish(file, target, overwrite=overwrite)
-    except (StorageError, OSError) as error:
-        raise _explained(error, target, need) from error
-    except Exception:
-        check_unchanged(before)  # which may be why
-        raise
+                resuming.settle(folder, fingerprint)
+            done = () if journal is None else journal.done()
+            if settings.format == "netCDF" and running.elsewhere():
+                staging.store(arrays, targets, folder, report)
+            else:
+                running.store(arrays, targets, done=done, journal=journal, report=report)
+        check_unchanged(before)
+        publish(file, target, overwrite=overwrite)
+
+
+class _ReportError(BaseException):
+    """Carries an error of the user's own report past all that looks for errors of files."""
 
 
 @contextmanager
@@ -184,13 +187,26 @@ def settled(target: Path, *, resume: bool, **options: Any) -> Settings:
 
 @contextmanager
 def _reported(progress: bool | Report, need: int) -> Iterator[running.Report | None]:
-    """Give what the news of written blocks go to."""
+    """Give what the news of written blocks go to; an error of that is the user's own and arrives as it is."""
     told = bar() if progress is True else progress
+    failed: BaseException | None = None
     try:
-        yield (lambda written, blocks: told(Progress(written, blocks, need))) if callable(told) else None
+        yield partial(_tell, told, need) if callable(told) else None
+    except _ReportError as error:
+        failed = error.__cause__
     finally:
         if isinstance(told, Bar):
             told.close()
+    if failed is not None:
+        raise failed
+
+
+def _tell(told: Report, need: int, written: int, blocks: int) -> None:
+    """Tell the news."""
+    try:
+        told(Progress(written, blocks, need))
+    except Exception as error:
+        raise _ReportError from error
 
 
 def _fingerprint(
@@ -233,13 +249,20 @@ def _check_space(ds: xr.Dataset, target: Path, settings: Settings) -> int:
     return need
 
 
-def _explained(error: Exception, target: Path, need: int) -> StorageError:
-    """Return the error as one line that says what is needed and what is there."""
-    free = shutil.disk_usage(target.parent).free
-    # HDF5 tells all that it knows of a file; this is what happened to it.
-    found = re.search(r"error message = '([^']*)'", str(error))
-    said = found[1] if found else str(error)
-    return StorageError(
-        f"writing {os.fspath(target)!r} failed: {said}; it needs {display.size(need)} without compression, "
-        f"and {display.size(free)} are free there"
-    )
+@contextmanager
+def _explained(target: Path, need: int, inputs: Mapping[str, Any]) -> Iterator[None]:
+    """Say in one line what the disk refused, what is needed and what is there; or that an input changed."""
+    try:
+        yield
+    except (StorageError, OSError) as error:
+        free = shutil.disk_usage(target.parent).free
+        # HDF5 tells all that it knows of a file; this is what happened to it.
+        found = re.search(r"error message = '([^']*)'", str(error))
+        said = found[1] if found else str(error)
+        raise StorageError(
+            f"writing {os.fspath(target)!r} failed: {said}; it needs {display.size(need)} without "
+            f"compression, and {display.size(free)} are free there"
+        ) from error
+    except Exception:
+        check_unchanged(inputs)  # which may be why
+        raise
