@@ -242,10 +242,16 @@ def _on_cluster(client: Any, job: graphs.Job, ended: Ended) -> None:
             if found:
                 ended([block for key in found for block in job.blocks[key]])
             else:
+                _check_there(client)
                 time.sleep(_PERIOD)
 
+    def size() -> int:
+        _check_there(client)
+        threads: int = sum(client.nthreads().values())
+        return max(_PORTION, _EACH * threads)
+
     try:
-        for portion in graphs.portions(job, lambda: max(_PORTION, _EACH * sum(client.nthreads().values()))):
+        for portion in graphs.portions(job, size):
             _hand_over(client, run, portion, pending, held)
             wait(len(portion.keys) // 2)  # so one of its own has ended: the cluster knows what it reads
             for key in portion.done_with:
@@ -289,12 +295,24 @@ def _stop(client: Any, run: str, pending: Mapping[Any, Any], held: Mapping[Any, 
     """Cancel tasks, and wait until none of them is at work: it would write to a folder that is removed."""
     blocks = list(pending.values())
     with suppress(Exception):  # of a cluster that is gone, in place of the error that brings us here
+        _check_there(client)
         client.cancel(blocks)
         _wait(lambda: client.run_on_scheduler(_looking), _PATIENCE_LOOKING)
         client.cancel(blocks)  # those too that it did not know yet
         for future in held.values():
             future.release()
         _wait(lambda: any(client.run(_busy, run, on_error="ignore").values()), _PATIENCE)
+
+
+def _check_there(client: Any) -> None:
+    """Raise at once if the connection to the scheduler is lost, for which a client waits half a minute.
+
+    It does not call those tasks lost that it handed over in that moment.
+    """
+    from distributed.comm.core import CommClosedError
+
+    if client.status != "running":
+        raise CommClosedError("the connection to the scheduler is lost")
 
 
 def _wait(condition: Callable[[], bool], patience: float) -> None:
