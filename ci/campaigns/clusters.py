@@ -60,8 +60,10 @@ class Cluster:
         self.end()
         self._start("scheduler", "--port", 0)
         self._start("worker", "--nworkers", WORKERS, "--nthreads", 1, "--memory-limit", 0)
-        while len(self._workers()) < WORKERS:
-            time.sleep(0.05)
+        process = self._processes["worker"]
+        while process.said().count("Registered to:") < WORKERS:  # so that others are there when one is killed
+            if process.wait(0.05) is not None:
+                raise RuntimeError(f"there are no workers: {process.said()}")
         self.address = json.loads(self._file.read_text())["address"]
 
     def lose(self, what: str, rng: random.Random) -> None:
