@@ -59,7 +59,7 @@ def test_portions_share_what_they_read(ds, size, options):
     job = job_of(xgrad.compute(ds, **options))
     graph, keys = dict(job.graph), list(job.blocks)
     held, tasks, asked = set(), {}, []
-    for portion in graphs.portions(job, lambda: size):
+    for portion in graphs.portions(job, size):
         assert not portion.graph.keys() & tasks.keys()
         assert read(portion.graph) - portion.graph.keys() <= held  # all that it needs is there
         assert len(portion.keys) <= size
@@ -79,7 +79,7 @@ def test_portions_are_slices_across_the_longest_axis(ds):
     source = ds[["t"]].chunk(time=2, lat=2, lon=5)
     job = job_of(xgrad.compute(source, ["time", "lat", "lon"]))
     name = source["t"].data.name
-    most = max(sum(key[0] == name for key in each.shared) for each in graphs.portions(job, lambda: 4))
+    most = max(sum(key[0] == name for key in each.shared) for each in graphs.portions(job, 4))
     assert most == 2 * 2
 
 
@@ -99,7 +99,7 @@ def test_cutting_is_linear(ds):
 
     links = sum(len(task.dependencies) for task in job.graph.values())
     most = 2 * len(job.graph) + links
-    for _ in graphs.portions(job._replace(graph=Counted(job.graph)), lambda: 2):
+    for _ in graphs.portions(job._replace(graph=Counted(job.graph)), 2):
         pass
     assert len(looked) <= most
 

@@ -111,15 +111,15 @@ def job(
     return made
 
 
-def portions(job: Job, size: Callable[[], int]) -> Iterator[Portion]:
+def portions(job: Job, size: int) -> Iterator[Portion]:
     """Cut a job into portions, in a time that grows with its graph only.
 
     Parameters
     ----------
     job : Job
         What there is to do; its tasks move to the portions.
-    size : callable
-        Asked before each portion how many keys it has.
+    size : int
+        How many keys each has; the last one may have fewer.
 
     Yields
     ------
@@ -128,7 +128,7 @@ def portions(job: Job, size: Callable[[], int]) -> Iterator[Portion]:
     """
     readers = Counter(_read(job.graph))
     left = iter(job.blocks)
-    while keys := list(itertools.islice(left, size())):
+    while keys := list(itertools.islice(left, size)):
         graph, needed = {}, list(keys)
         while needed:
             key = needed.pop()

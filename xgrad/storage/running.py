@@ -245,11 +245,8 @@ def _on_cluster(client: Any, job: graphs.Job, ended: Ended) -> None:
                 _check_there(client)
                 time.sleep(_PERIOD)
 
-    def size() -> int:
-        _check_there(client)
-        threads: int = sum(client.nthreads().values())
-        return max(_PORTION, _EACH * threads)
-
+    # Asked once: a scheduler that is lost meanwhile answers with an OSError after half a minute.
+    size = max(_PORTION, _EACH * sum(client.nthreads().values()))
     try:
         for portion in graphs.portions(job, size):
             _hand_over(client, run, portion, pending, held)
