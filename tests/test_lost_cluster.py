@@ -64,3 +64,17 @@ def test_lost_scheduler_is_an_error_soon(scheduler, tmp_path, target, written):
         storage.write(ds, tmp_path / "here" / target, progress=report)
     assert time.monotonic() - killed[0] < 5
     assert list((tmp_path / "here").iterdir()) == []
+
+
+@pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf"])
+def test_scheduler_that_was_lost_before_is_one_too(scheduler, tmp_path, engine):
+    """For a file that it makes, xarray would ask the cluster for a lock."""
+    ds = xr.Dataset({"t": xr.DataArray(np.ones((20, 3)), dims=("y", "x")).chunk(y=1)})
+    scheduler.kill()
+    scheduler.wait()
+    (tmp_path / "here").mkdir()
+    began = time.monotonic()
+    with pytest.raises(errors.StorageError, match="the cluster was lost"):
+        storage.write(ds, tmp_path / "here" / "a.nc", engine=engine)
+    assert time.monotonic() - began < 5
+    assert list((tmp_path / "here").iterdir()) == []

@@ -46,9 +46,9 @@ def _netcdf(
     if find_spec(ENGINES[engine]) is None:
         raise MissingExtraError(f"engine={engine!r}", engine)
     if engine == "netcdf4":
-        made: Any = xr.backends.NetCDF4DataStore.open(path, mode="w", format="NETCDF4")
+        made: Any = xr.backends.NetCDF4DataStore.open(path, mode="w", format="NETCDF4", lock=_lock())
     else:
-        made = xr.backends.H5NetCDFStore.open(path, mode="w")
+        made = xr.backends.H5NetCDFStore.open(path, mode="w", lock=_lock())
     try:
         ds.dump_to_store(made, writer=_Ready(), unlimited_dims=unlimited)
     finally:
@@ -86,7 +86,10 @@ def _file(path: Path, engine: str) -> Iterator[Any]:
 
 @cache
 def _lock() -> Any:
-    """Return the lock that xarray holds when it reads netCDF files."""
+    """Return the lock that xarray holds when it reads netCDF files.
+
+    To write, it would ask a cluster for one, which may be lost; but no worker opens our file.
+    """
     from xarray.backends.locks import HDF5_LOCK, NETCDFC_LOCK, combine_locks
 
     return combine_locks([NETCDFC_LOCK, HDF5_LOCK])

@@ -245,9 +245,10 @@ def _on_cluster(client: Any, job: graphs.Job, ended: Ended) -> None:
                 _check_there(client)
                 time.sleep(_PERIOD)
 
-    # Asked once: a scheduler that is lost meanwhile answers with an OSError after half a minute.
-    size = max(_PORTION, _EACH * sum(client.nthreads().values()))
     try:
+        _check_there(client)
+        # Asked once: one that is lost at this very moment answers after half a minute.
+        size = max(_PORTION, _EACH * sum(client.nthreads().values()))
         for portion in graphs.portions(job, size):
             _hand_over(client, run, portion, pending, held)
             wait(len(portion.keys) // 2)  # so one of its own has ended: the cluster knows what it reads
