@@ -9,6 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -213,6 +214,17 @@ def test_the_command_is_told_of_a_cluster_by_the_file_of_its_scheduler(
     assert f"on the cluster {client.scheduler.address}" in capsys.readouterr().out
     assert cli.run([*call, "--scheduler", "scheduler.json"]) == 0
     assert_same_bits(loaded("out.nc"), with_threads(ds.grad.compute("lat"), "threads.nc"))
+
+
+def test_a_cluster_without_workers_is_waited_for(ds, tmp_path, caplog):
+    options = {"n_workers": 0, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster):
+        threading.Timer(0.5, cluster.scale, [1]).start()
+        storage.write(chunked(ds), tmp_path / "a.zarr")
+    assert [each.message for each in caplog.records if each.name == "xgrad"] == [
+        "the cluster has no workers yet, and is waited for"
+    ]
+    assert_same_bits(loaded(tmp_path / "a.zarr"), with_threads(ds, tmp_path / "b.zarr"))
 
 
 def test_no_block_comes_here(ds, active, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -15,6 +16,8 @@ import numpy as np
 from xgrad.errors import InputError, StorageError, XgradError
 from xgrad.storage import graphs
 from xgrad.storage.graphs import Block, Place, Region
+
+_log = logging.getLogger("xgrad")
 
 # A task with its part of the graph, generously: 400 to 700 bytes were found.
 _TASK_BYTES = 1000
@@ -248,7 +251,10 @@ def _on_cluster(client: Any, job: graphs.Job, ended: Ended) -> None:
     try:
         _check_there(client)
         # Asked once: one that is lost at this very moment answers after half a minute.
-        size = max(_PORTION, _EACH * sum(client.nthreads().values()))
+        threads = sum(client.nthreads().values())
+        if not threads:
+            _log.warning("the cluster has no workers yet, and is waited for")
+        size = max(_PORTION, _EACH * threads)
         for portion in graphs.portions(job, size):
             _hand_over(client, run, portion, pending, held)
             wait(len(portion.keys) // 2)  # so one of its own has ended: the cluster knows what it reads
