@@ -217,7 +217,12 @@ def test_the_command_is_told_of_a_cluster_by_the_file_of_its_scheduler(
 
 
 def test_a_cluster_without_workers_is_waited_for(ds, tmp_path, caplog):
-    options = {"n_workers": 0, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    options = {
+        "n_workers": 0,
+        "threads_per_worker": 1,
+        "processes": False,
+        "dashboard_address": "127.0.0.1:0",
+    }
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster):
         threading.Timer(0.5, cluster.scale, [1]).start()
         storage.write(chunked(ds), tmp_path / "a.zarr")

@@ -543,7 +543,7 @@ def held_as(kind: str, values: np.ndarray, gaps: np.ndarray) -> Any:
         "int16": lambda: whole.astype("i2"),
         "int16 on dask": lambda: da.from_array(whole.astype("i2"), chunks=(20, 31)),
         "big-endian": lambda: np.where(gaps, np.nan, whole).astype(">f8"),
-        "durations": lambda: np.where(gaps, np.timedelta64("NaT"), whole.astype("m8[s]")),
+        "durations": lambda: np.where(gaps, np.timedelta64("NaT", "s"), whole.astype("m8[s]")),
         "quantity": lambda: pint.UnitRegistry().Quantity(np.where(gaps, np.nan, whole), "K"),
         "array API": lambda: array_api_strict.asarray(np.where(gaps, np.nan, whole)),
     }[kind]()

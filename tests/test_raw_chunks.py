@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
+from campaigns.outcomes import report
 from campaigns.raw import (
     REMARKS,
     differences,
@@ -130,14 +132,14 @@ def test_generated_files_are_written_as_by_hdf5(data, tmp_path_factory):
 
 
 def test_short_campaign(capsys):
-    assert run(3, seed=1) == []
-    assert "raw chunks: 3 cases" in capsys.readouterr().out
+    assert report(run(3, seed=1)) == []
+    assert re.match("raw chunks +3 trials: 0 problems", capsys.readouterr().out)
 
 
 def test_campaign_finds_wrong_values(monkeypatch):
     decode = Pipeline.decode
     monkeypatch.setattr(reading.Pipeline, "decode", lambda *given: decode(*given[:3]) + 1)
-    assert any("read" in problem for problem in run(2, seed=1))
+    assert any("read usual.nc" in problem for problem in report(run(2, seed=1)))
 
 
 @pytest.mark.parametrize("codec", ["isal", "zlib"])

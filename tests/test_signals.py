@@ -67,7 +67,7 @@ xgrad.compute = compute
 if what == "cluster":
     import distributed
     what = "sleep"
-    cluster = distributed.LocalCluster(n_workers=2, processes=False, dashboard_address=None)
+    cluster = distributed.LocalCluster(n_workers=2, processes=False, dashboard_address="127.0.0.1:0")
     client = cluster.get_client()
 main()
 """

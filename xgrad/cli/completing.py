@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import click
 import xarray as xr
@@ -17,6 +18,8 @@ from click.shell_completion import (
     get_completion_class,
     shell_complete,
 )
+
+from xgrad.storage.careful import source
 
 VARIABLE = "_XGRAD_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
@@ -109,7 +112,8 @@ def _found(ctx: click.Context, of: Callable[[xr.Dataset], Iterable[object]]) -> 
     given = ctx.params.get("sources") or ctx.args  # where they are while an option waits for its value
     try:
         engine = "zarr" if os.path.isdir(given[0]) else "netcdf4"  # xarray would load all engines to choose
-        with xr.open_dataset(given[0], engine=engine, decode_times=False, decode_coords="all") as ds:
+        options: dict[str, Any] = {"engine": engine, "decode_times": False, "decode_coords": "all"}
+        with xr.open_dataset(source(given[0], engine), **options) as ds:
             return [name for name in map(str, of(ds)) if name.isprintable() and "," not in name]
     except Exception:
         return []

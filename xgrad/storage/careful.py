@@ -48,7 +48,7 @@ class CarefulEntrypoint(BackendEntrypoint):
         xarray.Dataset
             Decoded and lazy.
         """
-        found = get_backend(reader).open_dataset(_source(filename_or_obj, reader), **options)
+        found = get_backend(reader).open_dataset(source(filename_or_obj, reader), **options)
         for name, var in found.variables.items():
             data: Any = var._data
             if isinstance(data, indexing.ExplicitlyIndexed) and not var._in_memory:
@@ -57,8 +57,21 @@ class CarefulEntrypoint(BackendEntrypoint):
         return found
 
 
-def _source(path: str | os.PathLike[str], reader: Any) -> Any:
-    """Return what an engine is to open."""
+def source(path: str | os.PathLike[str], reader: Any) -> Any:
+    """Return what an engine opens for a path: in that of a store, zarr 3.4 would take ? and # for a URL's.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A file, a store or a URL.
+    reader : str or type
+        The engine.
+
+    Returns
+    -------
+    str, os.PathLike or zarr.abc.store.Store
+        The first argument of `xarray.open_dataset`.
+    """
     if reader != "zarr" or is_remote(path):
         return path
     from xgrad.storage.blosc import WholeChunks

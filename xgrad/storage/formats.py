@@ -120,8 +120,10 @@ def _zarr(ds: xr.Dataset, path: Path, version: int) -> Iterator[Mapping[str, Tar
 
 def _lay_out_store(ds: xr.Dataset, path: Path, version: int) -> None:
     """Make a Zarr store."""
+    from zarr.storage import LocalStore  # of a path, zarr 3.4 would take ? and # for parts of a URL
+
     made = xr.backends.ZarrStore.open_group(
-        path, mode="w-", zarr_format=version, consolidate_on_close=version == 2
+        LocalStore(path), mode="w-", zarr_format=version, consolidate_on_close=version == 2
     )
     ds.dump_to_store(made, writer=_Ready())
     made.close()
@@ -144,7 +146,8 @@ class _InStore:
         if self._array is None:
             import zarr
 
-            self._array = zarr.open_array(self._path / self._name, mode="r+")
+            store = zarr.storage.LocalStore(self._path)
+            self._array = zarr.open_array(store, path=self._name, mode="r+")
         self._array[region or ...] = block
 
 

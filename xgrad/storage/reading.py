@@ -13,7 +13,7 @@ from typing import Any
 import xarray as xr
 
 from xgrad.errors import InputError, MissingExtraError, XgradError, caller_level
-from xgrad.storage.careful import CarefulEntrypoint
+from xgrad.storage.careful import CarefulEntrypoint, source
 from xgrad.storage.chunking import READ_BYTES, read_chunks
 from xgrad.storage.intact import OPENED, check_whole, is_remote, state
 
@@ -77,7 +77,7 @@ def open(
             warnings.filterwarnings("ignore", message=remark)
         before = state(path for path in given if is_remote(path) or os.path.exists(path))
         options = way(given[0])
-        with xr.open_dataset(given[0], **options, cache=False) as found:
+        with xr.open_dataset(source(given[0], options["engine"]), **options, cache=False) as found:
             sizes = read_chunks(found, _checked(chunks or {}, found.sizes), chunk_bytes)
         if len(given) == 1:
             made = _opened(given[0], options, sizes)
@@ -161,7 +161,7 @@ def way(path: Source) -> dict[str, Any]:
         check_whole(path)
     options = _readable(path, ["zarr"] if store else _engines(path))
     try:
-        with warnings.catch_warnings(), xr.open_dataset(path, **options):
+        with warnings.catch_warnings(), xr.open_dataset(source(path, options["engine"]), **options):
             return options
     except (ValueError, OverflowError) as error:
         warnings.warn(
@@ -190,7 +190,7 @@ def _readable(path: Source, engines: Iterable[Any]) -> dict[str, Any]:
         # A coordinate in hours is left in hours, and a wave period in seconds is no time span.
         options: dict[str, Any] = {"engine": engine, "decode_coords": "all", "decode_timedelta": False}
         try:
-            with xr.open_dataset(path, **options, decode_times=False):
+            with xr.open_dataset(source(path, engine), **options, decode_times=False):
                 return options
         except PermissionError:
             raise InputError(f"{shown!r} may not be read: permission denied") from None
