@@ -510,6 +510,14 @@ def test_sweep_takes_what_killed_runs_left_and_nothing_else(tmp_path, make, capl
     assert ".a.nc.xgrad-resume" in said
 
 
+def test_what_tasks_of_a_killed_run_made_anew_is_swept_at_the_end(tmp_path):
+    """A cluster ends the task at hand of a client that is gone; zarr makes the folders that it needs."""
+    target, anew = tmp_path / "a.zarr", tmp_path / ".a.zarr.xgrad-0123456789abcdef" / "a.zarr" / "t" / "c"
+    ds = xr.Dataset({"t": ("x", np.arange(4.0))}).chunk(x=2)
+    storage.write(ds, target, progress=lambda news: anew.mkdir(parents=True, exist_ok=True))
+    assert names(tmp_path) == ["a.zarr"]
+
+
 def test_folder_of_another_process_is_not_swept(tmp_path):
     script = (
         "import sys; from pathlib import Path; from xgrad.storage.folders import private_folder\n"
