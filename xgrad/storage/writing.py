@@ -133,7 +133,7 @@ def write(
                 running.store(arrays, targets, done=done, journal=journal, report=report)
         check_unchanged(before)
         publish(file, target, overwrite=overwrite)
-    sweep(target, resume=resume)  # tasks of a killed run may have gone on for a moment on a cluster
+    sweep(target, resume=True)  # tasks of a killed run may have gone on for a moment on a cluster
 
 
 class _ReportError(BaseException):
