@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from . import children
 from .jobs import KINDS, SIGNALS, Job, ends, inputs
@@ -28,14 +30,12 @@ def run(kills: int, seed: int) -> Iterator[Outcome]:
     """
     rng = random.Random(seed)
     with inputs() as aside:
+        usual = {kind: _seconds(kind, aside) for kind in KINDS}
         for at in range(kills):
             kind = list(KINDS)[at % len(KINDS)]
             number = SIGNALS[at // len(KINDS) % len(SIGNALS)]
-            job = Job(kind, aside / "here", aside)
-            job.reset()
-            command = [sys.executable, "-m", "xgrad", *job.arguments()]
-            child = children.spawn(command, aside / "stderr")
-            child.wait(rng.uniform(0, 4.5))
+            job, child = _started(kind, aside)
+            child.wait(rng.uniform(0, 1.1 * usual[kind]))
             alive, started = child.poll() is None, bool(job.left())
             child.stop(number)
             # While it imports there is no one to catch a signal: it ends by it, as a shell expects.
@@ -45,3 +45,19 @@ def run(kills: int, seed: int) -> Iterator[Outcome]:
             yield Outcome(
                 number.name, [f"exit code {child.code}" if alive else "done before"], said, child.seconds
             )
+
+
+def _started(kind: str, aside: Path) -> tuple[Job, children.Child]:
+    """Start the command."""
+    job = Job(kind, aside / "here", aside)
+    job.reset()
+    command = [sys.executable, "-m", "xgrad", *job.arguments()]
+    return job, children.spawn(command, aside / "stderr")
+
+
+def _seconds(kind: str, aside: Path) -> float:
+    """Measure a run that nobody ends."""
+    _, child = _started(kind, aside)
+    if child.finish() != 0:
+        raise RuntimeError(f"an undisturbed run failed: {child.said()}")
+    return time.monotonic() - child.began
