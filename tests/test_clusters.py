@@ -332,7 +332,7 @@ def test_killed_worker_changes_nothing(ds, active, tmp_path_factory, target):
     wanted = with_threads(xgrad.compute(chunked(ds), ["lat", "time"]), "threads.nc")
     before = set(active.run(os.getpid).values())
     storage.write(xgrad.compute(chunked(ds, fatal), ["lat", "time"]), target)
-    active.wait_for_workers(WORKERS)
+    active.wait_for_workers(WORKERS, timeout=60)
     assert not before <= set(active.run(os.getpid).values())
     assert_same_bits(loaded(target), wanted)
     assert names(".") == sorted(["threads.nc", target])
@@ -346,7 +346,7 @@ def test_killed_worker_changes_nothing_of_later_portions(ds, active, in_portions
     wanted = with_threads(xgrad.compute(chunked(ds, time=1, lat=3), ["lat", "time"]), "threads.nc")
     storage.write(xgrad.compute(chunked(ds, fatal, time=1, lat=3), ["lat", "time"]), target)
     assert os.path.exists(fatal.flag)
-    active.wait_for_workers(WORKERS)
+    active.wait_for_workers(WORKERS, timeout=60)
     assert_same_bits(loaded(target), wanted)
     assert names(".") == sorted(["threads.nc", target])
 
@@ -366,7 +366,7 @@ def test_workers_that_die_again_and_again(ds, active):
             storage.write(chunked(ds[["t"]], die, time=4, lat=12), "a.zarr")
     finally:
         active.run_on_scheduler(allow_failures, 3)
-    active.wait_for_workers(WORKERS)
+    active.wait_for_workers(WORKERS, timeout=60)
     assert names(".") == []
 
 

@@ -43,7 +43,7 @@ def scheduler(tmp_path):
             assert started[0].poll() is None
             time.sleep(0.05)
         with distributed.Client(json.loads(file.read_text())["address"]) as client:
-            client.wait_for_workers(1)
+            client.wait_for_workers(1, timeout=60)
             yield started[0]
 
 
