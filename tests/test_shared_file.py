@@ -79,10 +79,10 @@ def written(monkeypatch):
 def test_large_chunks_go_past_the_cache_in_whole_pages(tmp_path, written):
     path, values = make(tmp_path / "a.nc"), field()
     write(path, values)
-    size = values[0].nbytes // 4096 * 4096
+    size = values[0].nbytes // shared.PAGE * shared.PAGE
     assert size < values[0].nbytes
     assert [length for _, length, _ in written] == [size] * 12
-    assert all(at % 4096 == address % 4096 == 0 for at, _, address in written)
+    assert all(at % shared.PAGE == address % shared.PAGE == 0 for at, _, address in written)
     with h5py.File(path) as file:
         stored = [file[name].id.get_chunk_info(k) for name in "vw" for k in range(6)]
         assert sorted(each.byte_offset for each in stored) == sorted(at for at, _, _ in written)
@@ -105,7 +105,7 @@ def test_small_and_compressed_chunks_too(tmp_path, written):
     write(packed, field())
     with h5py.File(packed) as file:
         sizes = [file[name].id.get_chunk_info(k).size for name in "vw" for k in range(6)]
-    assert sorted(size // 4096 * 4096 for size in sizes if size >= 1 << 20) == sorted(
+    assert sorted(size // shared.PAGE * shared.PAGE for size in sizes if size >= 1 << 20) == sorted(
         n for _, n, _ in written
     )
     assert_holds(packed, field())
@@ -116,9 +116,9 @@ def test_chunks_within_pages_of_others_do_not(tmp_path, written):
     with netCDF4.Dataset(path, "r+") as file:  # which begins chunks anywhere
         file["v"][:] = file["w"][:] = 0
     with h5py.File(path) as file:
-        assert any(file["v"].id.get_chunk_info(k).byte_offset % 4096 for k in range(6))
+        assert any(file["v"].id.get_chunk_info(k).byte_offset % shared.PAGE for k in range(6))
     write(path, values)
-    assert all(at % 4096 == 0 for at, _, _ in written)
+    assert all(at % shared.PAGE == 0 for at, _, _ in written)
     assert_holds(path, values)
 
 
@@ -210,6 +210,23 @@ def test_full_disk_at_the_very_end(tmp_path, written, monkeypatch):
         targets.__exit__(None, None, None)
 
 
+def test_full_disk_is_told_however_late(tmp_path, written, monkeypatch):
+    """Only what is still on its way to the disk when HDF5 has closed its file does not fit."""
+    usual = shared._write
+
+    def refuse(file, data, at):
+        if len(data) >= 1 << 20:
+            time.sleep(0.3)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        usual(file, data, at)
+
+    monkeypatch.setattr(shared, "_write", refuse)
+    targets = raw_targets(make(tmp_path / "a.nc"), {"v": field()})
+    targets.__enter__()["v"][slice(0, 1), *whole(SHAPE[1:])] = field()[:1]
+    with pytest.raises(OSError, match="No space left"):
+        targets.__exit__(None, None, None)
+
+
 def test_signal_while_hdf5_writes(tmp_path, monkeypatch):
     usual, before = os.pwrite, descriptors()
 
@@ -293,9 +310,9 @@ def test_hdf5_reads_what_was_written(tmp_path, late):
 def test_any_chunks(tmp_path_factory, shape, chunk, options):
     chunk = tuple(map(min, chunk, shape))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shared, "ALIGNED", 4096)
-        patch.setattr(writing, "ALIGNED", 4096)
-        patch.setattr(shared, "_BUFFER", 8192)
+        patch.setattr(shared, "ALIGNED", shared.PAGE)
+        patch.setattr(writing, "ALIGNED", shared.PAGE)
+        patch.setattr(shared, "_BUFFER", 2 * shared.PAGE)
         path, values = make(tmp_path_factory.mktemp("any") / "a.nc", shape, chunk, **options), field(shape)
         write(path, values, threads=1)
         assert_holds(path, values)

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
 
-# Where chunks of at least this size begin, and in what units they go to the disk: a page of memory.
-ALIGNED, PAGE = 1 << 20, 4096
+# Chunks of at least this size begin with a page, and their whole pages go to the disk: what lies in one
+# page must not go there both past the cache and through it.
+ALIGNED, PAGE = 1 << 20, mmap.PAGESIZE
 # How much is on its way to the disk: the buffers, and the size of each.
 _BUFFERS, _BUFFER = 4, 4 << 20
 
@@ -98,31 +99,32 @@ class SharedFile(io.RawIOBase):
         """
         pages = stored.size - stored.size % PAGE if stored.size >= ALIGNED and not place % PAGE else 0
         done = 0
-        while self._direct is not None and done < pages:
-            part = stored[done : min(done + _BUFFER, pages)]
-            self._start_writing(part, place + done)
-            done += part.size
+        if self._direct is not None:
+            while done < pages:
+                part = stored[done : min(done + _BUFFER, pages)]
+                self._start_writing(self._direct, part, place + done)
+                done += part.size
         _write(self._file, stored[done:].data, place + done)
         self.check()
 
-    def _start_writing(self, part: Bytes, place: int) -> None:
+    def _start_writing(self, direct: int, part: Bytes, place: int) -> None:
         """Have pages of a chunk written past the cache, as soon as there is a buffer for them."""
         buffer = self._free.get()
         try:
             buffer[: part.size] = part
-            job = self._writers.submit(self._write_pages, buffer, part.size, place)
+            job = self._writers.submit(self._write_pages, direct, buffer, part.size, place)
             self._pending.add(job)
             job.add_done_callback(self._pending.discard)
         except BaseException:
             self._free.put(buffer)
             raise
 
-    def _write_pages(self, buffer: Bytes, size: int, place: int) -> None:
+    def _write_pages(self, direct: int, buffer: Bytes, size: int, place: int) -> None:
         """Write what is in a buffer, and set that free."""
         pages = buffer[:size].data
         try:
             try:
-                _write(self._direct, pages, place)
+                _write(direct, pages, place)
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise
@@ -133,13 +135,18 @@ class SharedFile(io.RawIOBase):
             self._free.put(buffer)
 
     def _settle(self) -> None:
-        """Wait until nothing is on its way to the disk; the caller holds the lock of HDF5."""
+        """Wait for what is on its way to the disk."""
         wait(list(self._pending))
 
     def check(self) -> None:
         """Raise the first error that nobody was told of, if there was one."""
         if self._error is not None:
             raise self._error
+
+    def finish(self) -> None:
+        """Wait until nothing is on its way to the disk, and raise the first error, if there was one."""
+        self._settle()
+        self.check()
 
     # What HDF5 calls, under its lock.
 
@@ -215,8 +222,8 @@ def _opened_directly(path: str | os.PathLike[str]) -> int | None:
         return None
 
 
-def _write(file: int | None, data: memoryview, at: int) -> None:
+def _write(file: int, data: memoryview, at: int) -> None:
     """Write all of some bytes; the system may do it in parts."""
-    while data and file is not None:
+    while data:
         count = os.pwrite(file, data, at)
         data, at = data[count:], at + count

@@ -52,7 +52,7 @@ def raw_targets(
         finally:
             with HDF5_LOCK:
                 file.close()
-        shared.check()
+        shared.finish()
 
 
 class RawTarget:
